@@ -1,0 +1,13 @@
+//! What flows through a node: packets, tracks, codecs, FLV tag bodies, sequence headers.
+//!
+//! No IO and no clock of its own. A [`Packet`] is classified once, when it is built, and never
+//! changes after that, so every reader of a ring shares it without a lock.
+
+pub mod bits;
+pub mod codec;
+pub mod flv;
+pub mod packet;
+pub mod sequence;
+pub mod silence;
+
+pub use packet::{Class, Head, Packet, Slices, Track};

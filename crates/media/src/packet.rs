@@ -1,0 +1,308 @@
+//! The packet: one FLV tag body with its place on the stream's timeline, classified once.
+//!
+//! Invariant: a packet never changes after it is built. What is computed late (protocol headers,
+//! the silent stand-in) is computed once and shared by every player.
+
+use std::io::IoSlice;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::flv::{AudioTag, Part, VideoTag};
+use crate::silence::Silence;
+
+/// The kind of a track. `Data` is metadata, cue points and other AMF messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Track {
+    /// Sound.
+    Audio,
+    /// Pictures.
+    Video,
+    /// Script data.
+    Data,
+}
+
+impl Track {
+    /// A short name for labels and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Data => "data",
+        }
+    }
+}
+
+/// What a packet means to routing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Configures a decoder or describes the stream: passes every gate, and who joins late gets
+    /// the newest of each number on each track.
+    Header(u16),
+    /// A video frame that starts a GOP.
+    Keyframe,
+    /// Any other frame.
+    Frame,
+    /// Passes every gate, but means nothing to who joins late.
+    Notice,
+}
+
+/// Protocol bytes kept beside a packet: `first` stands before the payload, `rest` before each
+/// further chunk of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    bytes: [u8; Self::FIRST + Self::REST],
+    first: u8,
+    rest: u8,
+}
+
+impl Head {
+    /// Longest first header: an RTMP type 0 header with an extended timestamp.
+    const FIRST: usize = 16;
+    /// Longest further header: an RTMP type 3 header with an extended timestamp.
+    const REST: usize = 5;
+
+    /// Keeps up to 16 bytes of `first` and 5 of `rest`; what is longer is a bug of the caller
+    /// and is cut.
+    pub fn new(first: &[u8], rest: &[u8]) -> Self {
+        let mut head = Self {
+            bytes: [0; Self::FIRST + Self::REST],
+            first: 0,
+            rest: 0,
+        };
+        debug_assert!(first.len() <= Self::FIRST && rest.len() <= Self::REST);
+        for (to, from) in head.bytes.iter_mut().zip(first) {
+            *to = *from;
+            head.first += 1;
+        }
+        for (to, from) in head.bytes.iter_mut().skip(Self::FIRST).zip(rest) {
+            *to = *from;
+            head.rest += 1;
+        }
+        head
+    }
+
+    /// What stands before the payload.
+    pub fn first(&self) -> &[u8] {
+        self.bytes
+            .get(..usize::from(self.first))
+            .unwrap_or_default()
+    }
+
+    /// What stands before each further chunk.
+    pub fn rest(&self) -> &[u8] {
+        self.bytes
+            .get(Self::FIRST..Self::FIRST + usize::from(self.rest))
+            .unwrap_or_default()
+    }
+}
+
+/// The slices of one write, shared by all players that get the same bytes.
+pub type Slices<'a> = SmallVec<[IoSlice<'a>; 64]>;
+
+/// One packet of a stream.
+#[derive(Debug)]
+pub struct Packet {
+    track: Track,
+    class: Class,
+    silence: Option<Silence>,
+    timestamp: u64,
+    payload: Bytes,
+    received: Instant,
+    rtmp_head: OnceLock<Head>,
+    stand_in: OnceLock<Option<Arc<Packet>>>,
+}
+
+impl Packet {
+    /// Classifies `payload`, an FLV tag body. `timestamp` is in milliseconds on the stream's own
+    /// timeline; `received` is when its last byte was read.
+    pub fn new(track: Track, timestamp: u64, payload: Bytes, received: Instant) -> Self {
+        let class = classify(track, &payload);
+        Self::build(track, class, timestamp, payload, received)
+    }
+
+    fn build(
+        track: Track,
+        class: Class,
+        timestamp: u64,
+        payload: Bytes,
+        received: Instant,
+    ) -> Self {
+        Self {
+            track,
+            class,
+            silence: None,
+            timestamp,
+            payload,
+            received,
+            rtmp_head: OnceLock::new(),
+            stand_in: OnceLock::new(),
+        }
+    }
+
+    /// Says which silent frame may stand in for this one.
+    #[must_use]
+    pub fn with_silence(mut self, silence: Option<Silence>) -> Self {
+        self.silence = silence;
+        self
+    }
+
+    /// The same packet at another time, for headers that who joins late gets.
+    #[must_use]
+    pub fn restamped(&self, timestamp: u64) -> Self {
+        Self::build(
+            self.track,
+            self.class,
+            timestamp,
+            self.payload.clone(),
+            self.received,
+        )
+    }
+
+    /// The track it belongs to.
+    pub fn track(&self) -> Track {
+        self.track
+    }
+
+    /// What it means to routing.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Milliseconds on the stream's timeline; protocols with 32 bits send the low ones.
+    pub fn timestamp(&self) -> u64 {
+        self.timestamp
+    }
+
+    /// The FLV tag body.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// When its last byte was read.
+    pub fn received(&self) -> Instant {
+        self.received
+    }
+
+    /// A video frame that starts a GOP.
+    pub fn is_keyframe(&self) -> bool {
+        self.class == Class::Keyframe
+    }
+
+    /// Configures a decoder or describes the stream.
+    pub fn is_header(&self) -> bool {
+        matches!(self.class, Class::Header(_))
+    }
+
+    /// A coded frame of audio or video.
+    pub fn is_frame(&self) -> bool {
+        matches!(self.class, Class::Keyframe | Class::Frame)
+    }
+
+    /// The RTMP chunk headers, filled by the first writer that needs them.
+    pub fn rtmp_head(&self) -> &OnceLock<Head> {
+        &self.rtmp_head
+    }
+
+    /// The silent packet that a muted player gets in place of this one; `None` where there is no
+    /// silence for its codec, and then the packet is dropped. Made once, on first use.
+    pub fn stand_in(&self) -> Option<&Arc<Self>> {
+        let silence = self.silence?;
+        let made = self.stand_in.get_or_init(|| {
+            let tag = AudioTag::parse(&self.payload)?;
+            let prefix = self.payload.get(..tag.data?)?;
+            let body = Bytes::from([prefix, silence.frame()].concat());
+            Some(Arc::new(Self::build(
+                self.track,
+                self.class,
+                self.timestamp,
+                body,
+                self.received,
+            )))
+        });
+        made.as_ref()
+    }
+
+    /// Bytes it keeps in memory, near enough for a ring's bound.
+    pub fn cost(&self) -> usize {
+        self.payload.len() + size_of::<Self>() + 2 * size_of::<usize>()
+    }
+}
+
+/// `onMetaData` as an AMF0 string, which starts the payload of a metadata message.
+const ON_META_DATA: &[u8] = b"\x02\x00\x0aonMetaData";
+
+fn classify(track: Track, payload: &[u8]) -> Class {
+    match track {
+        Track::Data if payload.starts_with(ON_META_DATA) => Class::Header(0),
+        Track::Data => Class::Notice,
+        Track::Audio => match AudioTag::parse(payload).map(|tag| tag.part) {
+            Some(Part::Header(number)) => Class::Header(number),
+            Some(Part::Frame) => Class::Frame,
+            Some(Part::Notice) | None => Class::Notice,
+        },
+        Track::Video => match VideoTag::parse(payload) {
+            Some(VideoTag {
+                part: Part::Header(number),
+                ..
+            }) => Class::Header(number),
+            Some(VideoTag { keyframe: true, .. }) => Class::Keyframe,
+            Some(VideoTag {
+                part: Part::Frame, ..
+            }) => Class::Frame,
+            _ => Class::Notice,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(track: Track, payload: &'static [u8]) -> Packet {
+        Packet::new(track, 7, Bytes::from_static(payload), Instant::now())
+    }
+
+    #[test]
+    fn packets_are_classified_when_they_are_built() {
+        let cases: [(Track, &'static [u8], Class); 7] = [
+            (Track::Video, &[0x17, 0, 0, 0, 0], Class::Header(0)),
+            (Track::Video, &[0x17, 1, 0, 0, 0, 1], Class::Keyframe),
+            (Track::Video, &[0x27, 1, 0, 0, 0, 1], Class::Frame),
+            (Track::Audio, &[0xaf, 0, 0x12, 0x10], Class::Header(0)),
+            (Track::Audio, &[0xaf, 1, 0x21], Class::Frame),
+            (Track::Data, b"\x02\x00\x0aonMetaData\x08", Class::Header(0)),
+            (Track::Data, b"\x02\x00\x0aonTextData\x08", Class::Notice),
+        ];
+        for (track, payload, class) in cases {
+            assert_eq!(packet(track, payload).class(), class, "{payload:02x?}");
+        }
+        assert_eq!(packet(Track::Video, &[]).class(), Class::Notice);
+    }
+
+    #[test]
+    fn the_stand_in_keeps_the_tag_header_and_the_timestamp() {
+        let legacy = packet(Track::Audio, &[0xae, 1, 0x55, 0x66]).with_silence(Some(Silence::Mono));
+        let silent = legacy.stand_in().expect("AAC has silence");
+        assert_eq!(
+            &silent.payload()[..],
+            [0xae, 1, 0x00, 0xc8, 0x00, 0x80, 0x23, 0x80]
+        );
+        assert_eq!(silent.timestamp(), 7);
+        let enhanced = packet(Track::Audio, b"\x91mp4a\x55").with_silence(Some(Silence::Stereo));
+        let silent = enhanced.stand_in().expect("AAC has silence");
+        assert_eq!(&silent.payload()[..5], b"\x91mp4a");
+        assert_eq!(&silent.payload()[5..], Silence::Stereo.frame());
+        assert!(packet(Track::Audio, &[0xaf, 1, 0x55]).stand_in().is_none());
+    }
+
+    #[test]
+    fn a_head_keeps_both_parts() {
+        let head = Head::new(&[1; 16], &[2; 5]);
+        assert_eq!((head.first(), head.rest()), (&[1; 16][..], &[2; 5][..]));
+        let head = Head::new(&[1; 12], &[2]);
+        assert_eq!((head.first(), head.rest()), (&[1; 12][..], &[2][..]));
+    }
+}
