@@ -1,0 +1,257 @@
+//! What the node runs on: a config whose keys also fit each other.
+//!
+//! Made before any socket opens. From here on nothing asks whether a value is allowed.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lockgate_routing::config::RingLimits;
+use tracing_subscriber::EnvFilter;
+
+use super::{App, AppAccess, Config, Conflict, MutedAudio};
+use crate::secret::Secret;
+
+/// A config that was checked as a whole.
+#[derive(Debug)]
+pub struct Settings {
+    /// The config itself.
+    pub config: Config,
+    /// The API's bearer token; `None` keeps the API to loopback.
+    pub(crate) token: Option<Secret>,
+}
+
+/// A key whose value does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// The key, as in `apps[0].name`.
+    pub key: String,
+    /// What is wrong with it and what is allowed.
+    pub problem: String,
+}
+
+/// Letters, digits and these need no escaping in a URL, whichever client writes it.
+const URL_SAFE: &str = "letters, digits, '-', '_', '.' and '~'";
+
+/// The longest name of an app.
+const APP_NAME_MAX: usize = 64;
+
+/// The longest key of an app, well below what clients allow a URL to be.
+const KEY_MAX: usize = 256;
+
+impl TryFrom<&Config> for Settings {
+    type Error = Invalid;
+
+    fn try_from(config: &Config) -> Result<Self, Invalid> {
+        check_times(config)?;
+        check_sizes(config)?;
+        check_http(config.http.listen, &config.api.token)?;
+        EnvFilter::try_new(&config.log.filter).map_err(|error| {
+            invalid(
+                "log.filter",
+                format!(
+                    "expected a filter such as \"info\" or \"info,lockgate_rtmp=debug\": {error}"
+                ),
+            )
+        })?;
+        check_apps(&config.apps)?;
+        Ok(Self {
+            token: Some(&config.api.token)
+                .filter(|t| !t.is_empty())
+                .map(|t| Secret::new(t)),
+            config: config.clone(),
+        })
+    }
+}
+
+impl Settings {
+    /// What routing is told.
+    pub(crate) fn routing(&self) -> lockgate_routing::Config {
+        let config = &self.config;
+        lockgate_routing::Config {
+            publisher_grace: config.routing.publisher_grace,
+            muted_audio: match config.routing.muted_audio {
+                MutedAudio::Silence => lockgate_routing::MutedAudio::Silence,
+                MutedAudio::Drop => lockgate_routing::MutedAudio::Drop,
+            },
+            conflict: match config.ingest.conflict {
+                Conflict::Replace => lockgate_routing::Conflict::Replace,
+                Conflict::Reject => lockgate_routing::Conflict::Reject,
+            },
+            ring: RingLimits {
+                duration: config.routing.ring_duration,
+                bytes: usize::try_from(config.routing.ring_bytes).unwrap_or(usize::MAX),
+                packets: count(config.routing.ring_packets),
+            },
+            max_hold: config.egress.max_hold,
+            skip_after: config.egress.skip_after,
+            cut_after: config.egress.cut_after,
+            limits: lockgate_routing::config::Limits {
+                streams: count(config.limits.streams),
+                publishers: count(config.limits.publishers),
+                players: count(config.limits.players),
+                players_per_stream: count(config.limits.players_per_stream),
+            },
+            ..lockgate_routing::Config::default()
+        }
+    }
+}
+
+fn count(count: NonZeroU32) -> usize {
+    usize::try_from(count.get()).unwrap_or(usize::MAX)
+}
+
+fn invalid(key: impl Into<String>, problem: impl Into<String>) -> Invalid {
+    Invalid {
+        key: key.into(),
+        problem: problem.into(),
+    }
+}
+
+fn check_times(config: &Config) -> Result<(), Invalid> {
+    let millis = Duration::from_millis;
+    let hour = Duration::from_secs(3600);
+    let bounds = [
+        (
+            "rtmp.handshake_timeout",
+            config.rtmp.handshake_timeout,
+            millis(100),
+            hour,
+        ),
+        (
+            "ingest.idle_timeout",
+            config.ingest.idle_timeout,
+            millis(100),
+            hour,
+        ),
+        (
+            "routing.publisher_grace",
+            config.routing.publisher_grace,
+            millis(0),
+            hour,
+        ),
+        (
+            "routing.ring_duration",
+            config.routing.ring_duration,
+            millis(100),
+            hour,
+        ),
+        (
+            "egress.max_hold",
+            config.egress.max_hold,
+            millis(0),
+            millis(1000),
+        ),
+        (
+            "egress.wait_for_publisher",
+            config.egress.wait_for_publisher,
+            millis(0),
+            hour,
+        ),
+        (
+            "egress.skip_after",
+            config.egress.skip_after,
+            millis(100),
+            hour,
+        ),
+        (
+            "egress.cut_after",
+            config.egress.cut_after,
+            millis(100),
+            hour,
+        ),
+        ("shutdown.grace", config.shutdown.grace, millis(0), hour),
+    ];
+    for (key, value, least, most) in bounds {
+        if value < least || value > most {
+            let least = super::text::show_duration(least);
+            let most = super::text::show_duration(most);
+            return Err(invalid(key, format!("expected between {least} and {most}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_sizes(config: &Config) -> Result<(), Invalid> {
+    // RTMP gives a message's length 24 bits (RTMP 1.0 §5.3.1.2.1).
+    let message = config.rtmp.max_message_size;
+    if !(4096..=0xff_ffff).contains(&message) {
+        return Err(invalid(
+            "rtmp.max_message_size",
+            "expected between 4096 and 16777215 bytes",
+        ));
+    }
+    if config.routing.ring_bytes < message as u64 {
+        let problem = format!(
+            "expected at least rtmp.max_message_size, which is {message}: a ring holds any packet"
+        );
+        return Err(invalid("routing.ring_bytes", problem));
+    }
+    if config.routing.ring_packets.get() < 16 {
+        return Err(invalid("routing.ring_packets", "expected at least 16"));
+    }
+    Ok(())
+}
+
+fn check_http(listen: SocketAddr, token: &str) -> Result<(), Invalid> {
+    if token.is_empty() && !listen.ip().to_canonical().is_loopback() {
+        return Err(invalid(
+            "http.listen",
+            "off loopback the API needs a bearer token: set api.token (LOCKGATE_API__TOKEN), or listen on 127.0.0.1",
+        ));
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(invalid(
+            "api.token",
+            "expected printable ASCII without spaces",
+        ));
+    }
+    Ok(())
+}
+
+fn check_apps(apps: &[App]) -> Result<(), Invalid> {
+    let mut names = HashSet::new();
+    for (index, app) in apps.iter().enumerate() {
+        let key = |name: &str| format!("apps[{index}].{name}");
+        if app.name.is_empty() || app.name.len() > APP_NAME_MAX || !is_url_safe(&app.name) {
+            let problem = format!("expected 1 to {APP_NAME_MAX} of {URL_SAFE}");
+            return Err(invalid(key("name"), problem));
+        }
+        if !names.insert(app.name.as_str()) {
+            return Err(invalid(
+                key("name"),
+                "expected a name that no other app has",
+            ));
+        }
+        let keys = [
+            ("publish_keys", &app.publish_keys),
+            ("play_keys", &app.play_keys),
+        ];
+        if app.access == AppAccess::Keys && keys.iter().all(|(_, keys)| keys.is_empty()) {
+            return Err(invalid(
+                key("access"),
+                "expected publish_keys or play_keys beside it; with neither, write \"signed\"",
+            ));
+        }
+        for (name, keys) in keys {
+            if app.access != AppAccess::Keys && !keys.is_empty() {
+                return Err(invalid(key(name), "expected only beside access = \"keys\""));
+            }
+            let allowed = |key: &String| (1..=KEY_MAX).contains(&key.len()) && is_url_safe(key);
+            if let Some(at) = keys.iter().position(|key| !allowed(key)) {
+                let problem = format!("expected 1 to {KEY_MAX} of {URL_SAFE}");
+                return Err(invalid(format!("{}[{at}]", key(name)), problem));
+            }
+        }
+    }
+    if names.is_empty() {
+        return Err(invalid("apps", "expected at least one app"));
+    }
+    Ok(())
+}
+
+fn is_url_safe(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+}

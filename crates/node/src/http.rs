@@ -1,0 +1,111 @@
+//! HTTP: `/metrics`, `/healthz`, `/readyz`, the admin API under `/api/v1`, and its OpenAPI
+//! document, which is made from the same routes that answer.
+
+mod api;
+mod auth;
+mod error;
+mod model;
+mod pages;
+mod server;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use lockgate_routing::Router;
+use prometheus::Registry;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::Settings;
+use crate::secret::Secret;
+use auth::BearerScheme;
+use error::ApiError;
+pub(crate) use server::Server;
+
+/// The largest body the API reads: a request of it is a few dozen bytes.
+const BODY_MAX: usize = 4096;
+
+/// What handlers see of the node.
+#[derive(Clone)]
+pub(crate) struct State {
+    router: Arc<Router>,
+    registry: Registry,
+    ready: Arc<AtomicBool>,
+    token: Option<Secret>,
+}
+
+impl State {
+    pub(crate) fn new(
+        settings: &Settings,
+        router: Arc<Router>,
+        registry: Registry,
+        ready: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            router,
+            registry,
+            ready,
+            token: settings.token.clone(),
+        }
+    }
+}
+
+/// The address of the peer of a request, put there by the server.
+#[derive(Debug, Clone, Copy)]
+struct Peer(SocketAddr);
+
+/// The document's frame; the paths come from the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Lockgate admin API",
+        description = "Streams, publishers and players of one node. Off loopback every request \
+                       under /api/v1 needs the bearer token of `api.token`."
+    ),
+    tags(
+        (name = "streams", description = "What is live, and who brings and watches it"),
+        (name = "control", description = "Kick a connection, switch a player's gate"),
+        (name = "health", description = "For probes, scrapers and people")
+    ),
+    modifiers(&BearerScheme)
+)]
+struct Document;
+
+/// Every route and the document of them.
+fn routes() -> (axum::Router<State>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::<State>::with_openapi(Document::openapi())
+        .routes(routes!(pages::index))
+        .routes(routes!(pages::metrics))
+        .routes(routes!(pages::healthz))
+        .routes(routes!(pages::readyz))
+        .routes(routes!(pages::openapi))
+        .routes(routes!(api::list_streams))
+        .routes(routes!(api::show_stream))
+        .routes(routes!(api::list_publishers))
+        .routes(routes!(api::list_players))
+        .routes(routes!(api::kick))
+        .routes(routes!(api::switch_gate))
+        .split_for_parts()
+}
+
+/// The service: the routes, behind the token where they need one.
+fn service(state: State) -> axum::Router {
+    let (router, document) = routes();
+    router
+        .fallback(async || ApiError::no_such_route())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            auth::require_token,
+        ))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(axum::Extension(pages::Document::new(&document)))
+        .with_state(state)
+}

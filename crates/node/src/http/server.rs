@@ -1,0 +1,127 @@
+//! The HTTP server: HTTP/1.1 over the node's own accept loop, with a bound on everything a peer can
+//! hold.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+use super::{Peer, State};
+use crate::accept::Acceptor;
+use crate::metrics::Metrics;
+use crate::throttle::Throttle;
+
+/// Scrapers, probes and a few operators; more is somebody holding sockets.
+const CONNECTIONS_MAX: usize = 256;
+
+/// A request's head has to arrive within this.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection is closed after this, between two requests: whoever keeps one opens another.
+const LIFETIME: Duration = Duration::from_secs(120);
+
+/// How long the last request of a connection may still take.
+const LAST_REQUEST: Duration = Duration::from_secs(10);
+
+/// The same when the node stops: nobody waits for a stopping node longer.
+const LAST_REQUEST_AT_STOP: Duration = Duration::from_secs(1);
+
+/// The HTTP listener and what answers on it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    acceptor: Acceptor,
+    service: axum::Router,
+    metrics: Metrics,
+}
+
+impl Server {
+    pub(crate) fn new(acceptor: Acceptor, state: State, metrics: Metrics) -> Self {
+        Self {
+            acceptor,
+            service: super::service(state),
+            metrics,
+        }
+    }
+
+    /// Serves until `stop`, and a moment longer for requests that are being answered.
+    ///
+    /// # Errors
+    /// A broken listener.
+    pub(crate) async fn run(self, stop: CancellationToken) -> io::Result<()> {
+        let mut connections = JoinSet::new();
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let refusals = Throttle::default();
+        loop {
+            let (socket, peer) = tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = self.acceptor.accept() => accepted?,
+            };
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                self.metrics.refused("http_connections");
+                if let Some(times) = refusals.note(Instant::now()) {
+                    warn!(limit = CONNECTIONS_MAX, times, "too many HTTP connections");
+                }
+                continue;
+            };
+            let open = self.metrics.connection("http");
+            let connection = serve(socket, peer, self.service.clone(), stop.clone());
+            connections.spawn(async move {
+                connection.await;
+                drop((permit, open));
+            });
+        }
+        let drained = async { while connections.join_next().await.is_some() {} };
+        // Those that do not end are aborted with the set.
+        let _ = tokio::time::timeout(LAST_REQUEST_AT_STOP, drained).await;
+        Ok(())
+    }
+}
+
+async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    service: axum::Router,
+    stop: CancellationToken,
+) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        service.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(socket), answer);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = async { tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(LIFETIME) => {}
+        }} => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(LAST_REQUEST, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%peer, %error, "HTTP connection ended");
+    }
+}

@@ -1,0 +1,120 @@
+//! The node's own metrics: connections, refusals, the process, the build.
+//!
+//! Labels are protocols, listeners and reasons, never a stream, a peer or a name.
+
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::process::ProcessCollector;
+use crate::seats::Full;
+
+/// What the listeners count.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    connections: IntGaugeVec,
+    connections_total: IntCounterVec,
+    refused: IntCounterVec,
+    handshake_failures: IntCounterVec,
+    accept_errors: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers everything this crate exports.
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            connections: register(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new("lockgate_connections", "Open connections."),
+                    &["protocol"],
+                )?,
+            )?,
+            connections_total: counter(
+                registry,
+                "lockgate_connections_total",
+                "Connections accepted since the start.",
+                "protocol",
+            )?,
+            refused: counter(
+                registry,
+                "lockgate_connections_refused_total",
+                "Connections closed or told no, by the limit or the rule that did it.",
+                "reason",
+            )?,
+            handshake_failures: counter(
+                registry,
+                "lockgate_handshake_failures_total",
+                "RTMP handshakes that did not complete, by reason.",
+                "reason",
+            )?,
+            accept_errors: counter(
+                registry,
+                "lockgate_accept_errors_total",
+                "Errors of accept(), such as too many open files.",
+                "listener",
+            )?,
+        };
+        // Zero is told from the start, so that a first increase is seen as one.
+        for full in Full::ALL {
+            metrics.refused.with_label_values(&[full.label()]);
+        }
+        let build = IntGauge::with_opts(
+            Opts::new("lockgate_build_info", "1, with the version as a label.")
+                .const_label("version", env!("CARGO_PKG_VERSION")),
+        )?;
+        build.set(1);
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(ProcessCollector::new()))?;
+        Ok(metrics)
+    }
+
+    /// Counts a connection, open until the guard drops.
+    pub(crate) fn connection(&self, protocol: &'static str) -> OpenConnection {
+        self.connections_total.with_label_values(&[protocol]).inc();
+        let open = self.connections.with_label_values(&[protocol]);
+        open.inc();
+        OpenConnection(open)
+    }
+
+    pub(crate) fn refused(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn handshake_failed(&self, reason: &str) {
+        self.handshake_failures.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn accept_errors(&self, listener: &'static str) -> IntCounter {
+        self.accept_errors.with_label_values(&[listener])
+    }
+}
+
+/// An open connection, as the gauge counts it.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> Result<IntCounterVec, prometheus::Error> {
+    register(
+        registry,
+        IntCounterVec::new(Opts::new(name, help), &[label])?,
+    )
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
