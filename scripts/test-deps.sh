@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# What the tests need besides Rust: real clients and checkers. Installs what is missing with apt, as
+# root or through sudo; elsewhere it names what is missing and fails. Does nothing when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# A newer ffmpeg than distributions have: it speaks enhanced RTMP. tests/src/tools.rs looks here.
+readonly tools=target/test-tools
+readonly newer_ffmpeg=imageio-ffmpeg==0.8.1
+
+packages=()
+want() { packages+=("$1"); }
+has() { command -v "$1" >/dev/null; }
+has_elements() {
+    local element
+    for element; do
+        gst-inspect-1.0 --exists "$element" 2>/dev/null || return 1
+    done
+}
+
+has curl || want curl
+{ has ffmpeg && has ffprobe; } || want ffmpeg
+has rtmpdump || want rtmpdump
+has promtool || want prometheus
+has systemd-analyze || want systemd
+has shellcheck || want shellcheck
+has gst-launch-1.0 || want gstreamer1.0-tools
+has_elements videotestsrc || want gstreamer1.0-plugins-base
+has_elements flvmux || want gstreamer1.0-plugins-good
+has_elements rtmpsink rtmpsrc rtmp2sink rtmp2src || want gstreamer1.0-plugins-bad
+has_elements x264enc || want gstreamer1.0-plugins-ugly
+has_elements avenc_aac || want gstreamer1.0-libav
+
+newer_ffmpeg_missing() { ! compgen -G "$tools/imageio_ffmpeg/binaries/ffmpeg-*" >/dev/null; }
+if newer_ffmpeg_missing && ! python3 -m pip --version >/dev/null 2>&1; then
+    want python3-pip
+fi
+
+if ((${#packages[@]})); then
+    as_root=()
+    if ((EUID != 0)); then
+        as_root=(sudo -n)
+    fi
+    if ! has apt-get || ! "${as_root[@]}" true 2>/dev/null; then
+        echo "The tests need these, by their Debian names; install them and run this again:" >&2
+        printf '  %s\n' "${packages[@]}" >&2
+        exit 1
+    fi
+    echo "installing ${packages[*]}"
+    apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+    # The lists on this machine may be old or absent: fetch them, but only when something is missing.
+    "${apt[@]}" update
+    "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+if newer_ffmpeg_missing; then
+    echo "fetching $newer_ffmpeg into $tools"
+    mkdir -p "$tools"
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+        --target "$tools" "$newer_ffmpeg"
+fi
