@@ -142,6 +142,13 @@ impl Packet {
         }
     }
 
+    /// Puts it at a time on the stream's timeline, in milliseconds.
+    #[must_use]
+    pub fn at(mut self, timestamp: u64) -> Self {
+        self.timestamp = timestamp;
+        self
+    }
+
     /// Says which silent frame may stand in for this one.
     #[must_use]
     pub fn with_silence(mut self, silence: Option<Silence>) -> Self {

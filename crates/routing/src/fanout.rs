@@ -1,0 +1,510 @@
+//! A fan-out task: walks its share of a stream's players and writes straight to their sockets.
+//!
+//! Invariants: one wake-up a batch of packets, not one a player; nothing is allocated for a
+//! packet and a player; players whose cursors and switches are equal share one [`Plan`]; a
+//! socket that takes nothing is left until it does, and costs the others nothing.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::cursor::Cursor;
+use crate::gate::Switches;
+use crate::id::ConnectionId;
+use crate::player::{End, Ended, Protocol, Seat, Sink};
+use crate::ring::View;
+use crate::stream::Stream;
+
+mod plan;
+mod tally;
+
+use plan::{Pending, Plan};
+use tally::Tally;
+
+/// Players served before the task lets others run: a fraction of a millisecond of writes.
+const SLICE: usize = 128;
+/// Most bytes of protocol messages that may wait for a player.
+const MAX_CONTROL: usize = 64 * 1024;
+/// How often rates are worked out and slow players looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a fan-out task is told.
+pub(crate) enum Command {
+    /// A player joins.
+    Join {
+        seat: Arc<Seat>,
+        sink: Box<dyn Sink>,
+        ended: oneshot::Sender<Ended>,
+    },
+    /// A player's switches turned.
+    Look(ConnectionId),
+    /// Bytes for one player, between two packets.
+    Control(ConnectionId, Vec<u8>),
+    /// A player ends.
+    End(ConnectionId, End),
+    /// All of them end.
+    EndAll(fn() -> End),
+}
+
+/// The handle of a fan-out task.
+pub(crate) struct Link {
+    pub(crate) protocol: &'static str,
+    players: AtomicUsize,
+    inbox: Mutex<Vec<Command>>,
+    notify: Notify,
+    /// Packets wait that go out at once.
+    urgent: AtomicBool,
+    /// Packets wait that may be held for others.
+    held: AtomicBool,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("players", &self.players)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(crate) fn new(protocol: &'static str) -> Self {
+        Self {
+            protocol,
+            players: AtomicUsize::new(0),
+            inbox: Mutex::new(Vec::new()),
+            notify: Notify::new(),
+            urgent: AtomicBool::new(false),
+            held: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn players(&self) -> usize {
+        self.players.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_player(&self) {
+        self.players.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn send(&self, command: Command) {
+        self.inbox.lock().push(command);
+        self.notify.notify_one();
+    }
+
+    /// Packets are in the ring. Those that may be held wake the task once, to set its timer.
+    pub(crate) fn wake(&self, urgent: bool) {
+        let flag = if urgent { &self.urgent } else { &self.held };
+        if !flag.swap(true, Ordering::AcqRel) {
+            self.notify.notify_one();
+        }
+    }
+}
+
+struct Player {
+    seat: Arc<Seat>,
+    sink: Box<dyn Sink>,
+    ended: Option<oneshot::Sender<Ended>>,
+    cursor: Cursor,
+    switches: Switches,
+    /// The rest of a packet that a write cut.
+    pending: Option<Pending>,
+    /// Protocol messages, written when no packet is cut.
+    control: Vec<u8>,
+    /// Since when its socket has taken nothing, while it should.
+    blocked: Option<Instant>,
+    /// Packets before this were there before it joined or opened its gate: no measure of delay.
+    backlog: u64,
+    seen_frame: bool,
+    counted_bytes: u64,
+    over: Option<End>,
+}
+
+pub(crate) struct Fanout {
+    stream: Arc<Stream>,
+    link: Arc<Link>,
+    protocol: &'static Protocol,
+    view: View,
+    players: Vec<Player>,
+    places: HashMap<ConnectionId, usize>,
+    /// Places of players whose sockets take nothing.
+    blocked: Vec<usize>,
+    /// Places of players that must be looked at outside a full pass.
+    look: Vec<usize>,
+    tally: Tally,
+    deaths: bool,
+}
+
+impl Fanout {
+    pub(crate) fn new(stream: Arc<Stream>, link: Arc<Link>, protocol: &'static Protocol) -> Self {
+        let tally = Tally::new(&stream.metrics, protocol.name);
+        Self {
+            stream,
+            link,
+            protocol,
+            view: View::default(),
+            players: Vec::new(),
+            places: HashMap::new(),
+            blocked: Vec::new(),
+            look: Vec::new(),
+            tally,
+            deaths: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let link = Arc::clone(&self.link);
+        let mut hold = Box::pin(sleep_until(Instant::now()));
+        let mut holding = false;
+        let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_tick = Instant::now();
+        loop {
+            self.obey();
+            let held_enough = holding && hold.is_elapsed();
+            if link.urgent.swap(false, Ordering::AcqRel) || held_enough {
+                holding = false;
+                link.held.store(false, Ordering::Release);
+                self.pass().await;
+            } else if !holding && link.held.load(Ordering::Acquire) {
+                holding = true;
+                hold.as_mut()
+                    .reset(Instant::now() + self.stream.config.max_hold);
+            }
+            self.serve_some();
+            self.bury();
+            if self.players.is_empty() && self.stream.retire(&link) {
+                return;
+            }
+            let notified = link.notify.notified();
+            tokio::pin!(notified);
+            let ticked = poll_fn(|cx| {
+                if self.poll_blocked(cx) || notified.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(false);
+                }
+                if holding && hold.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(false);
+                }
+                tick.poll_tick(cx).map(|_| true)
+            })
+            .await;
+            if ticked {
+                self.tick(last_tick.elapsed());
+                last_tick = Instant::now();
+            }
+        }
+    }
+
+    /// Carries out what was asked.
+    fn obey(&mut self) {
+        let commands = std::mem::take(&mut *self.link.inbox.lock());
+        if commands.is_empty() {
+            return;
+        }
+        self.stream.refresh(&mut self.view);
+        for command in commands {
+            match command {
+                Command::Join { seat, sink, ended } => self.join(seat, sink, ended),
+                Command::Look(id) => self.look.extend(self.places.get(&id)),
+                Command::Control(id, bytes) => {
+                    let Some(&place) = self.places.get(&id) else {
+                        continue;
+                    };
+                    let Some(player) = self.players.get_mut(place) else {
+                        continue;
+                    };
+                    player.control.extend_from_slice(&bytes);
+                    if player.control.len() > MAX_CONTROL {
+                        self.over(place, End::TooSlow);
+                    } else {
+                        self.look.push(place);
+                    }
+                }
+                Command::End(id, why) => {
+                    if let Some(&place) = self.places.get(&id) {
+                        self.over(place, why);
+                    }
+                }
+                Command::EndAll(why) => {
+                    for place in 0..self.players.len() {
+                        self.over(place, why());
+                    }
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, seat: Arc<Seat>, sink: Box<dyn Sink>, ended: oneshot::Sender<Ended>) {
+        let switches = seat.gate.switches().and(self.stream.switches());
+        let place = self.players.len();
+        self.places.insert(seat.origin.connection, place);
+        self.look.push(place);
+        self.players.push(Player {
+            cursor: Cursor::join(&self.view, switches),
+            seat,
+            sink,
+            ended: Some(ended),
+            switches,
+            pending: None,
+            control: Vec::new(),
+            blocked: None,
+            backlog: self.view.head(),
+            seen_frame: false,
+            counted_bytes: 0,
+            over: None,
+        });
+    }
+
+    fn over(&mut self, place: usize, why: End) {
+        if let Some(player) = self.players.get_mut(place)
+            && player.over.is_none()
+        {
+            player.over = Some(why);
+            self.deaths = true;
+        }
+    }
+
+    /// Serves every player, a slice at a time.
+    async fn pass(&mut self) {
+        let mut from = 0;
+        loop {
+            // Looked at anew for each slice: who comes later gets what came meanwhile.
+            self.stream.refresh(&mut self.view);
+            let to = self.players.len().min(from + SLICE);
+            let mut todo: Vec<usize> = std::mem::take(&mut self.tally.todo);
+            todo.clear();
+            todo.extend(from..to);
+            self.serve(&mut todo);
+            self.tally.todo = todo;
+            from = to;
+            if from >= self.players.len() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Serves the players that must be looked at on their own account.
+    fn serve_some(&mut self) {
+        if self.look.is_empty() {
+            return;
+        }
+        self.stream.refresh(&mut self.view);
+        let mut todo = std::mem::take(&mut self.look);
+        self.serve(&mut todo);
+        todo.clear();
+        self.look = todo;
+    }
+
+    /// Writes to the players at `todo` until each has everything or takes nothing more.
+    fn serve(&mut self, todo: &mut Vec<usize>) {
+        let now = Instant::now();
+        todo.retain(|&place| self.prepare(place, now));
+        while let Some(&first) = todo.first() {
+            let Some(model) = self.players.get(first) else {
+                return;
+            };
+            let (cursor, switches) = (model.cursor, model.switches);
+            let plan = Plan::new(&self.view, cursor, switches, self.stream.config.muted_audio);
+            let slices = plan.slices(self.protocol);
+            let nothing = slices.is_empty();
+            todo.retain(|&place| {
+                let Some(player) = self.players.get_mut(place) else {
+                    return false;
+                };
+                if player.cursor != cursor || player.switches != switches {
+                    return true;
+                }
+                match plan.write(&slices, player, &mut self.tally) {
+                    Ok(true) => !nothing && !player.cursor.is_at_head(&self.view),
+                    Ok(false) => {
+                        player.blocked = Some(now);
+                        self.blocked.push(place);
+                        false
+                    }
+                    Err(error) => {
+                        player.over = Some(End::Io(error));
+                        self.deaths = true;
+                        false
+                    }
+                }
+            });
+        }
+        self.tally.publish(&self.stream.metrics);
+    }
+
+    /// Whether a player has something to be sent and a socket that takes it.
+    fn prepare(&mut self, place: usize, now: Instant) -> bool {
+        let Some(player) = self.players.get_mut(place) else {
+            return false;
+        };
+        if player.blocked.is_some() || player.over.is_some() {
+            return false;
+        }
+        let own = player.seat.gate.switches();
+        let switches = own.and(self.stream.switches());
+        if switches != player.switches {
+            player.turn(&self.view, switches);
+            let gate = if player.seat.gate.since_turn() < self.stream.gate.since_turn() {
+                &player.seat.gate
+            } else {
+                &self.stream.gate
+            };
+            self.stream
+                .metrics
+                .mute_effect
+                .observe(gate.since_turn().as_secs_f64());
+        }
+        let skips = player
+            .cursor
+            .catch_up(&self.view, self.stream.config.skip_after);
+        self.tally.skip(&player.seat, skips);
+        match player.flush() {
+            Ok(true) => !player.cursor.is_at_head(&self.view),
+            Ok(false) => {
+                player.blocked = Some(now);
+                self.blocked.push(place);
+                false
+            }
+            Err(error) => {
+                player.over = Some(End::Io(error));
+                self.deaths = true;
+                false
+            }
+        }
+    }
+
+    /// Moves players whose sockets take bytes again to those to be looked at; `true` if any.
+    fn poll_blocked(&mut self, cx: &mut std::task::Context<'_>) -> bool {
+        let (players, look) = (&mut self.players, &mut self.look);
+        self.blocked.retain(|&place| {
+            let Some(player) = players.get_mut(place) else {
+                return false;
+            };
+            if player.over.is_some() {
+                return false;
+            }
+            match player.sink.poll_writable(cx) {
+                Poll::Pending => true,
+                Poll::Ready(_) => {
+                    player.blocked = None;
+                    look.push(place);
+                    false
+                }
+            }
+        });
+        !self.look.is_empty()
+    }
+
+    /// Takes ended players out and tells their connections.
+    fn bury(&mut self) {
+        if !std::mem::take(&mut self.deaths) {
+            return;
+        }
+        let mut place = 0;
+        while let Some(player) = self.players.get_mut(place) {
+            let Some(why) = player.over.take() else {
+                place += 1;
+                continue;
+            };
+            if matches!(why, End::TooSlow) {
+                self.stream
+                    .metrics
+                    .cut
+                    .with_label_values(&["too_slow"])
+                    .inc();
+            }
+            let mut player = self.players.swap_remove(place);
+            self.places.remove(&player.seat.origin.connection);
+            self.link.players.fetch_sub(1, Ordering::Relaxed);
+            if let Some(ended) = player.ended.take() {
+                // Nobody listens when the connection's task is gone, and then nobody need.
+                let _ = ended.send(Ended {
+                    why,
+                    residue: player.residue(self.protocol),
+                });
+            }
+        }
+        // Places moved: who is where, and who is blocked, is worked out again.
+        self.places.clear();
+        self.blocked.clear();
+        self.look.clear();
+        for (place, player) in self.players.iter().enumerate() {
+            self.places.insert(player.seat.origin.connection, place);
+            if player.blocked.is_some() {
+                self.blocked.push(place);
+            }
+        }
+    }
+
+    /// Once a second: rates, delays, and players that have taken nothing for too long.
+    fn tick(&mut self, passed: Duration) {
+        self.stream.refresh(&mut self.view);
+        let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
+        for player in &mut self.players {
+            let seat = &player.seat;
+            let bytes = seat.bytes.load(Ordering::Relaxed);
+            let sent = bytes - std::mem::replace(&mut player.counted_bytes, bytes);
+            seat.bitrate
+                .store(sent.saturating_mul(8000) / millis, Ordering::Relaxed);
+            let behind = player.cursor.behind(&self.view).as_millis();
+            seat.delay_ms
+                .store(u64::try_from(behind).unwrap_or(u64::MAX), Ordering::Relaxed);
+            let stuck = player
+                .blocked
+                .is_some_and(|since| since.elapsed() > self.stream.config.cut_after);
+            if stuck && player.over.is_none() {
+                player.over = Some(End::TooSlow);
+                self.deaths = true;
+            }
+        }
+    }
+}
+
+impl Player {
+    fn turn(&mut self, view: &View, switches: Switches) {
+        self.switches = switches;
+        self.cursor.turn(view, switches);
+        self.backlog = view.head();
+    }
+
+    /// Writes what a write cut and what the protocol has to say; `false` when the socket is full.
+    fn flush(&mut self) -> io::Result<bool> {
+        if let Some(pending) = &mut self.pending {
+            if !pending.write(self.sink.as_ref())? {
+                return Ok(false);
+            }
+            self.pending = None;
+        }
+        while !self.control.is_empty() {
+            match plan::attempt(self.sink.as_ref(), &[io::IoSlice::new(&self.control)])? {
+                0 => return Ok(false),
+                written => drop(self.control.drain(..written.min(self.control.len()))),
+            }
+            if self.control.is_empty() {
+                self.control = Vec::new();
+            }
+        }
+        Ok(true)
+    }
+
+    /// What must be written before anything else on the connection.
+    fn residue(&mut self, protocol: &Protocol) -> Vec<u8> {
+        let mut residue = self
+            .pending
+            .take()
+            .map_or_else(Vec::new, |it| it.rest(protocol));
+        residue.append(&mut self.control);
+        residue
+    }
+}
+
+#[cfg(test)]
+mod tests;

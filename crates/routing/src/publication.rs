@@ -1,0 +1,114 @@
+//! A publisher's hold on a stream. Dropping it starts the grace in which players stay attached.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use lockgate_media::Track;
+use tokio::sync::watch;
+
+use crate::gate::Source;
+use crate::id::StreamId;
+use crate::router::Seats;
+use crate::stream::Stream;
+
+/// Why a publisher lost its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cut {
+    /// A newer publisher took the name.
+    Replaced,
+    /// An operator cut it.
+    Kicked,
+    /// The node stops.
+    Shutdown,
+}
+
+/// The right to push packets into a stream.
+#[derive(Debug)]
+pub struct Publication {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) seats: Arc<Seats>,
+    pub(crate) epoch: u64,
+    pub(crate) cut: watch::Receiver<Option<Cut>>,
+    /// What was pushed and not yet announced to the fan-out.
+    pub(crate) waiting: Waiting,
+    pub(crate) protocol: &'static str,
+}
+
+/// What waits to be announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Waiting {
+    Nothing,
+    /// Audio alone: it may be held for a video frame.
+    Audio,
+    /// Something that goes out at once.
+    Urgent,
+}
+
+impl Publication {
+    /// The stream.
+    pub fn stream(&self) -> &StreamId {
+        &self.stream.id
+    }
+
+    /// Appends one packet: an FLV tag body with the publisher's timestamp in milliseconds, and
+    /// when its last byte was read. Call [`Self::flush`] when nothing more is at hand.
+    ///
+    /// # Errors
+    /// Why the stream is no longer this publisher's.
+    pub fn push(
+        &mut self,
+        track: Track,
+        timestamp: u32,
+        payload: Bytes,
+        received: Instant,
+    ) -> Result<(), Cut> {
+        if payload.is_empty() {
+            return Ok(());
+        }
+        if !self
+            .stream
+            .push(self.epoch, track, timestamp, payload, received)
+        {
+            return Err((*self.cut.borrow()).unwrap_or(Cut::Replaced));
+        }
+        let waiting = if track == Track::Audio {
+            Waiting::Audio
+        } else {
+            Waiting::Urgent
+        };
+        self.waiting = self.waiting.max(waiting);
+        Ok(())
+    }
+
+    /// Lets the fan-out see what was pushed.
+    pub fn flush(&mut self) {
+        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Nothing => {}
+            Waiting::Audio => self.stream.wake(self.stream.config.max_hold.is_zero()),
+            Waiting::Urgent => self.stream.wake(true),
+        }
+    }
+
+    /// Closes or opens a track for all players: `muteLocal`.
+    pub fn turn(&self, track: Track, closed: bool) {
+        self.stream.turn_all(Source::Publisher, track, closed);
+    }
+
+    /// Waits until the stream is taken from this publisher. Cancel safe.
+    pub async fn cut(&mut self) -> Cut {
+        match self.cut.wait_for(Option::is_some).await {
+            Ok(cut) => (*cut).unwrap_or(Cut::Replaced),
+            Err(_) => Cut::Shutdown,
+        }
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.flush();
+        self.seats
+            .publisher_left(&self.stream, self.epoch, self.protocol);
+    }
+}

@@ -1,0 +1,485 @@
+//! One stream: its ring, its timeline, who publishes it, who plays it, and its fan-out tasks.
+//!
+//! Invariants: only the newest publication's packets enter the ring; the lock is never held
+//! across a write to a socket; a stream that has ended stays ended, and a new one takes its name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lockgate_media::sequence::{AudioFormat, VideoFormat};
+use lockgate_media::{Class, Packet, Track};
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::fanout::{Command, Fanout, Link};
+use crate::gate::{Gate, Source, Switches};
+use crate::id::{ConnectionId, Origin, StreamId};
+use crate::metrics::Metrics;
+use crate::player::{End, Ended, Seat, Sink};
+use crate::publication::Cut;
+use crate::report::{PublisherReport, StreamReport, StreamState};
+use crate::ring::{Ring, View};
+use crate::timeline::Timeline;
+
+/// Players that one fan-out task takes before a stream gets another.
+const PLAYERS_PER_TASK: usize = 64;
+
+/// Where a stream is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nobody has published yet.
+    Waiting,
+    /// Somebody publishes, or did a moment ago.
+    Live,
+    /// Over.
+    Ended,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: StreamId,
+    pub(crate) config: Arc<Config>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) phase: watch::Sender<Phase>,
+    /// Closed switches here are closed for every player.
+    pub(crate) gate: Gate,
+    born: Instant,
+    state: Mutex<State>,
+    links: Mutex<Vec<Arc<Link>>>,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct State {
+    ring: Ring,
+    timeline: Timeline,
+    jumps: u64,
+    publisher: Option<Publisher>,
+    epoch: u64,
+    /// Frames before the first keyframe of a publication decode for nobody.
+    need_key: bool,
+    video: Option<VideoFormat>,
+    audio: Option<AudioFormat>,
+    seats: HashMap<ConnectionId, Arc<Seat>>,
+}
+
+#[derive(Debug)]
+struct Publisher {
+    origin: Origin,
+    since: Instant,
+    cut: watch::Sender<Option<Cut>>,
+    meter: Meter,
+}
+
+/// Counts what comes in, and its rates over the last full second.
+#[derive(Debug)]
+struct Meter {
+    bytes: u64,
+    packets: u64,
+    frames: u64,
+    window: (Instant, u64, u64),
+    bitrate: u64,
+    frame_rate: f64,
+}
+
+impl Meter {
+    fn new(now: Instant) -> Self {
+        Self {
+            bytes: 0,
+            packets: 0,
+            frames: 0,
+            window: (now, 0, 0),
+            bitrate: 0,
+            frame_rate: 0.0,
+        }
+    }
+
+    fn count(&mut self, bytes: usize, frame: bool, now: Instant) {
+        self.bytes += bytes as u64;
+        self.packets += 1;
+        self.frames += u64::from(frame);
+        let (since, bytes, frames) = self.window;
+        let passed = now.saturating_duration_since(since);
+        if passed >= Duration::from_secs(1) {
+            let micros = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX).max(1);
+            self.bitrate = (self.bytes - bytes).saturating_mul(8_000_000) / micros;
+            let frames = u32::try_from(self.frames - frames).unwrap_or(u32::MAX);
+            self.frame_rate = f64::from(frames) / passed.as_secs_f64();
+            self.window = (now, self.bytes, self.frames);
+        }
+    }
+}
+
+/// What taking up a stream did to the one who had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TakeUp {
+    Fresh,
+    Resumed,
+    Replaced,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        id: StreamId,
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+        tasks: TaskTracker,
+    ) -> Self {
+        let state = State {
+            ring: Ring::new(config.ring),
+            timeline: Timeline::default(),
+            jumps: 0,
+            publisher: None,
+            epoch: 0,
+            need_key: true,
+            video: None,
+            audio: None,
+            seats: HashMap::new(),
+        };
+        metrics.streams.inc();
+        Self {
+            id,
+            config,
+            metrics,
+            phase: watch::Sender::new(Phase::Waiting),
+            gate: Gate::new(),
+            born: Instant::now(),
+            state: Mutex::new(state),
+            links: Mutex::new(Vec::new()),
+            tasks,
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.phase.borrow() == Phase::Ended
+    }
+
+    pub(crate) fn is_published(&self) -> bool {
+        self.state.lock().publisher.is_some()
+    }
+
+    /// Makes `origin` the publisher; whoever was it is cut.
+    pub(crate) fn take_up(&self, origin: Origin) -> (u64, watch::Receiver<Option<Cut>>, TakeUp) {
+        let now = Instant::now();
+        let (cut, receiver) = watch::channel(None);
+        let mut state = self.state.lock();
+        let old = state.publisher.replace(Publisher {
+            origin,
+            since: now,
+            cut,
+            meter: Meter::new(now),
+        });
+        let how = match (&old, state.epoch) {
+            (Some(_), _) => TakeUp::Replaced,
+            (None, 0) => TakeUp::Fresh,
+            (None, _) => TakeUp::Resumed,
+        };
+        if let Some(old) = old {
+            old.cut.send_replace(Some(Cut::Replaced));
+        }
+        state.epoch += 1;
+        state.need_key = true;
+        state.timeline.resume();
+        state.ring.end_gop();
+        let epoch = state.epoch;
+        drop(state);
+        self.phase.send_if_modified(|phase| {
+            let changed = *phase == Phase::Waiting;
+            if changed {
+                *phase = Phase::Live;
+            }
+            changed
+        });
+        (epoch, receiver, how)
+    }
+
+    /// Takes note that a publisher's connection is gone; `true` when it was the current one.
+    pub(crate) fn break_off(&self, epoch: u64) -> bool {
+        let mut state = self.state.lock();
+        let current = state.epoch == epoch && state.publisher.is_some();
+        if current {
+            state.publisher = None;
+        }
+        current
+    }
+
+    /// Whether nobody has taken up the stream since `epoch` broke off.
+    pub(crate) fn is_deserted(&self, epoch: u64) -> bool {
+        let state = self.state.lock();
+        state.epoch == epoch && state.publisher.is_none()
+    }
+
+    /// Ends the stream for everybody.
+    pub(crate) fn end(&self, cut: Cut, why: fn() -> End) {
+        let before = self.phase.send_replace(Phase::Ended);
+        if before == Phase::Ended {
+            return;
+        }
+        let mut state = self.state.lock();
+        // A publisher that still pushes is told, and its packets go nowhere.
+        state.epoch += 1;
+        if let Some(publisher) = state.publisher.take() {
+            publisher.cut.send_replace(Some(cut));
+        }
+        self.count_ring(&state.ring, -1);
+        state.ring = Ring::new(self.config.ring);
+        drop(state);
+        for link in self.links.lock().iter() {
+            link.send(Command::EndAll(why));
+        }
+    }
+
+    /// Appends one packet of the publication `epoch`; `false` when that is not the current one.
+    pub(crate) fn push(
+        &self,
+        epoch: u64,
+        track: Track,
+        timestamp: u32,
+        payload: Bytes,
+        received: Instant,
+    ) -> bool {
+        let packet = Packet::new(track, 0, payload, received);
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if state.epoch != epoch {
+            return false;
+        }
+        let Some(publisher) = &mut state.publisher else {
+            return false;
+        };
+        let frame = packet.is_frame() && track == Track::Video;
+        publisher
+            .meter
+            .count(packet.payload().len(), frame, received);
+        if track == Track::Video && packet.is_frame() {
+            if state.need_key && packet.class() != Class::Keyframe {
+                self.metrics.dropped.before_keyframe.inc();
+                return true;
+            }
+            state.need_key = false;
+        }
+        let time = if packet.is_frame() {
+            let (time, jump) = state.timeline.frame(track, timestamp, received);
+            if let Some(jump) = jump {
+                state.jumps += 1;
+                self.metrics.count_jump(jump);
+                tracing::warn!(
+                    stream = %self.id, track = track.name(), jump = jump.label(), timestamp,
+                    "the publisher's clock jumped and was rebased"
+                );
+            }
+            time
+        } else {
+            state.timeline.aside(track, timestamp)
+        };
+        match track {
+            Track::Video if packet.is_header() || state.video.is_none() => {
+                state.video = VideoFormat::parse(packet.payload()).or(state.video);
+            }
+            Track::Audio if packet.is_header() || state.audio.is_none() => {
+                state.audio = AudioFormat::parse(packet.payload()).or(state.audio);
+            }
+            _ => {}
+        }
+        let silence = match track {
+            Track::Audio => state.audio.and_then(|format| format.silence()),
+            Track::Video | Track::Data => None,
+        };
+        self.count_ring(&state.ring, -1);
+        state
+            .ring
+            .push(Arc::new(packet.at(time).with_silence(silence)));
+        self.count_ring(&state.ring, 1);
+        true
+    }
+
+    fn count_ring(&self, ring: &Ring, sign: i64) {
+        let count = |held: usize| sign * i64::try_from(held).unwrap_or(i64::MAX);
+        self.metrics.ring_bytes.add(count(ring.bytes()));
+        self.metrics.ring_packets.add(count(ring.len()));
+    }
+
+    /// Brings a fan-out task's view up to date.
+    pub(crate) fn refresh(&self, view: &mut View) {
+        self.state.lock().ring.refresh(view);
+    }
+
+    /// Tells the fan-out that packets came in.
+    pub(crate) fn wake(&self, urgent: bool) {
+        for link in self.links.lock().iter() {
+            link.wake(urgent);
+        }
+    }
+
+    /// Gives a player a seat.
+    pub(crate) fn seat(&self, seat: Arc<Seat>) {
+        self.state.lock().seats.insert(seat.origin.connection, seat);
+    }
+
+    /// Takes a player's seat; `true` when nobody is left on a stream that was never published.
+    pub(crate) fn unseat(&self, seat: &Seat) -> bool {
+        let mut state = self.state.lock();
+        state.seats.remove(&seat.origin.connection);
+        state.seats.is_empty() && state.epoch == 0
+    }
+
+    pub(crate) fn is_forsaken(&self) -> bool {
+        let state = self.state.lock();
+        state.seats.is_empty() && state.epoch == 0
+    }
+
+    pub(crate) fn player_count(&self) -> usize {
+        self.state.lock().seats.len()
+    }
+
+    /// Hands a player's sink to a fan-out task of its protocol: the one with the fewest players,
+    /// or a new one while there are cores left for it.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        seat: Arc<Seat>,
+        sink: Box<dyn Sink>,
+        ended: oneshot::Sender<Ended>,
+    ) -> Arc<Link> {
+        let protocol = sink.protocol();
+        let mut links = self.links.lock();
+        let mut mine = links.iter().filter(|link| link.protocol == protocol.name);
+        let count = mine.clone().count();
+        let emptiest = mine.by_ref().min_by_key(|link| link.players());
+        let link = match emptiest {
+            Some(link)
+                if link.players() < PLAYERS_PER_TASK || count >= self.config.fanout_tasks.get() =>
+            {
+                Arc::clone(link)
+            }
+            _ => {
+                let link = Arc::new(Link::new(protocol.name));
+                links.push(Arc::clone(&link));
+                let fanout = Fanout::new(Arc::clone(self), Arc::clone(&link), protocol);
+                self.tasks.spawn(fanout.run());
+                link
+            }
+        };
+        link.add_player();
+        link.send(Command::Join { seat, sink, ended });
+        // Joining a stream that has just ended is its end too.
+        if self.has_ended() {
+            link.send(Command::EndAll(|| End::StreamEnded));
+        }
+        link
+    }
+
+    /// Retires a fan-out task whose last player left; `false` when one is joining.
+    pub(crate) fn retire(&self, link: &Arc<Link>) -> bool {
+        let mut links = self.links.lock();
+        if link.players() > 0 {
+            return false;
+        }
+        links.retain(|other| !Arc::ptr_eq(other, link));
+        true
+    }
+
+    /// Turns one player's switch and counts it.
+    pub(crate) fn turn(&self, seat: &Seat, source: Source, track: Track, closed: bool) {
+        if seat.gate.turn(source, track, closed) {
+            self.count_turn(source, track);
+        }
+    }
+
+    /// Turns a switch for every player.
+    pub(crate) fn turn_all(&self, source: Source, track: Track, closed: bool) {
+        if self.gate.turn(source, track, closed) {
+            self.count_turn(source, track);
+            self.wake(true);
+        }
+    }
+
+    fn count_turn(&self, source: Source, track: Track) {
+        self.metrics
+            .switches
+            .with_label_values(&[source.name(), track.name()])
+            .inc();
+    }
+
+    /// The publisher's switches, closed for every player.
+    pub(crate) fn switches(&self) -> Switches {
+        self.gate.switches()
+    }
+
+    /// The seat of one player.
+    pub(crate) fn find(&self, player: ConnectionId) -> Option<Arc<Seat>> {
+        self.state.lock().seats.get(&player).cloned()
+    }
+
+    /// Whether this connection publishes the stream.
+    pub(crate) fn is_published_by(&self, connection: ConnectionId) -> bool {
+        let state = self.state.lock();
+        state
+            .publisher
+            .as_ref()
+            .is_some_and(|publisher| publisher.origin.connection == connection)
+    }
+
+    /// Makes every fan-out task look at its players' switches.
+    pub(crate) fn look(&self, player: ConnectionId) {
+        for link in self.links.lock().iter() {
+            link.send(Command::Look(player));
+        }
+    }
+
+    pub(crate) fn report(&self) -> StreamReport {
+        let phase = *self.phase.borrow();
+        let switches = self.switches();
+        let state = self.state.lock();
+        let view = state.ring.view();
+        let publisher = state.publisher.as_ref().map(|publisher| PublisherReport {
+            connection: publisher.origin.connection.get(),
+            protocol: publisher.origin.protocol,
+            peer: publisher.origin.peer.to_string(),
+            since: publisher.since.elapsed(),
+            bytes: publisher.meter.bytes,
+            packets: publisher.meter.packets,
+            bitrate: publisher.meter.bitrate,
+            frame_rate: publisher.meter.frame_rate,
+        });
+        StreamReport {
+            app: self.id.app().to_owned(),
+            name: self.id.name().to_owned(),
+            state: match (phase, &publisher) {
+                (Phase::Waiting, _) => StreamState::Waiting,
+                (_, Some(_)) => StreamState::Live,
+                (_, None) => StreamState::Grace,
+            },
+            age: self.born.elapsed(),
+            players: state
+                .seats
+                .values()
+                .map(|seat| seat.report(switches))
+                .collect(),
+            video: state.video,
+            audio: state.audio,
+            ring_bytes: state.ring.bytes() as u64,
+            ring_packets: state.ring.len() as u64,
+            gop_packets: view.newest_key().map_or(0, |key| view.head() - key),
+            timeline_jumps: state.jumps,
+            publisher,
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.metrics.streams.dec();
+        let state = self.state.get_mut();
+        let (bytes, packets) = (state.ring.bytes(), state.ring.len());
+        self.metrics
+            .ring_bytes
+            .sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics
+            .ring_packets
+            .sub(i64::try_from(packets).unwrap_or(i64::MAX));
+    }
+}
