@@ -1,0 +1,23 @@
+//! The read buffer that all connections of a thread share.
+
+use std::cell::RefCell;
+use std::io;
+
+use tokio::net::TcpStream;
+
+/// Bytes of one read: a few frames at most, a fraction of the CPU's cache.
+const SIZE: usize = 64 << 10;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SIZE]);
+}
+
+/// Reads once and hands over what came, nothing at the end of the stream. `Ok(None)` if nothing
+/// was there to read.
+pub(super) fn read<T>(socket: &TcpStream, take: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
+    BUFFER.with_borrow_mut(|buffer| match socket.try_read(buffer) {
+        Ok(count) => Ok(Some(take(buffer.get(..count).unwrap_or_default()))),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    })
+}
