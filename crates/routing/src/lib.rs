@@ -18,6 +18,7 @@ pub mod report;
 pub mod ring;
 pub mod router;
 mod stream;
+pub mod throttle;
 pub mod timeline;
 
 pub use admit::{Admission, Refusal};

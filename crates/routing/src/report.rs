@@ -111,7 +111,7 @@ impl GateReport {
         let names = |track| {
             switches
                 .closed_by(track)
-                .map(|source| source.name())
+                .map(crate::gate::Source::name)
                 .collect()
         };
         Self {

@@ -1,0 +1,287 @@
+//! RTMP play: one connection becomes a sink, and its commands turn its gate.
+//!
+//! While a fan-out task writes media, this side only reads: replies go through the player, which
+//! puts them between two packets.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use lockgate_media::Track;
+use lockgate_routing::throttle::Throttle;
+use lockgate_routing::{
+    Admission, End, Ended, NotLive, Origin, Player, Protocol, Router, Sink, Source, SubscribeError,
+    Subscription,
+};
+use lockgate_rtmp::chunk;
+use lockgate_rtmp::connection::Connection;
+use lockgate_rtmp::session::{Event, PlayRequest};
+use prometheus::Registry;
+use tokio::net::TcpStream;
+use tracing::{debug, info, warn};
+
+use crate::metrics::Metrics;
+
+/// The protocol's name in metrics and reports, and how it writes packets.
+pub static PROTOCOL: Protocol = Protocol {
+    name: "rtmp",
+    slices: chunk::slices,
+};
+
+/// Bytes that the kernel may hold unsent for one player. More would only be delay: what a player
+/// cannot take stays in the ring, where it can be skipped.
+const UNSENT: u32 = 128 * 1024;
+/// How long the farewell to a player may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves players.
+pub struct Egress {
+    router: Arc<Router>,
+    admission: Arc<dyn Admission>,
+    wait_for_publisher: Duration,
+    metrics: Metrics,
+    refusals: Throttle,
+}
+
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Egress").finish_non_exhaustive()
+    }
+}
+
+impl Egress {
+    /// A player on a name that nobody publishes is kept for `wait_for_publisher`.
+    ///
+    /// # Errors
+    /// When the registry has metrics of these names already.
+    pub fn new(
+        router: Arc<Router>,
+        admission: Arc<dyn Admission>,
+        wait_for_publisher: Duration,
+        registry: &Registry,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = Metrics::new(registry)?;
+        Ok(Self {
+            router,
+            admission,
+            wait_for_publisher,
+            metrics,
+            refusals: Throttle::default(),
+        })
+    }
+
+    /// Serves a `play` until its stream ends or the player leaves; the connection goes on, or
+    /// breaks off and is to be closed.
+    pub async fn serve(
+        &self,
+        connection: &mut Connection,
+        request: &PlayRequest,
+        origin: Origin,
+    ) -> ControlFlow<()> {
+        let subscription = match self.admit(request, origin) {
+            Ok(subscription) => subscription,
+            Err(refused) => return self.refuse(connection, &refused),
+        };
+        match self.wait(connection, &subscription).await {
+            Waited::Live => {}
+            Waited::Gone(next) => return next,
+            Waited::Refused(refused) => return self.refuse(connection, &refused),
+        }
+        connection.session().accept_play();
+        if let Err(error) = connection.flush().await {
+            debug!(%error, "player gone before its first packet");
+            return ControlFlow::Break(());
+        }
+        let socket = Arc::clone(connection.socket());
+        if let Err(error) = socket2::SockRef::from(&*socket).set_tcp_notsent_lowat(UNSENT) {
+            debug!(%error, "the kernel may queue more than it should for this player");
+        }
+        connection.lend_writes(true);
+        info!("playing");
+        let player = subscription.attach(Box::new(RtmpSink { socket }));
+        play(connection, player).await
+    }
+
+    fn admit(&self, request: &PlayRequest, origin: Origin) -> Result<Subscription, Refused> {
+        let id = self
+            .admission
+            .play(&request.app, &request.name, &request.query)
+            .map_err(|refusal| Refused {
+                label: refusal.label(),
+                code: "NetStream.Play.Failed",
+                text: refusal.to_string(),
+            })?;
+        self.router.subscribe(&id, origin).map_err(|error| {
+            let label = match error {
+                SubscribeError::StreamFull => "stream_full",
+                SubscribeError::Draining => "draining",
+                _ => "full",
+            };
+            Refused {
+                label,
+                code: "NetStream.Play.Failed",
+                text: error.to_string(),
+            }
+        })
+    }
+
+    fn refuse(&self, connection: &mut Connection, refused: &Refused) -> ControlFlow<()> {
+        self.metrics
+            .refused
+            .with_label_values(&[refused.label])
+            .inc();
+        if let Some(times) = self.refusals.note(Instant::now()) {
+            warn!(
+                reason = refused.label,
+                times, "player refused: {}", refused.text
+            );
+        }
+        connection
+            .session()
+            .reject_play(refused.code, &refused.text);
+        ControlFlow::Break(())
+    }
+
+    /// Waits for a publisher, and meanwhile for what the player says.
+    async fn wait(&self, connection: &mut Connection, subscription: &Subscription) -> Waited {
+        let live = subscription.wait_live(self.wait_for_publisher);
+        tokio::pin!(live);
+        loop {
+            let event = tokio::select! {
+                biased;
+                waited = &mut live => return match waited {
+                    Ok(()) => Waited::Live,
+                    Err(NotLive::Kicked) => Waited::Gone(ControlFlow::Break(())),
+                    Err(why) => Waited::Refused(Refused {
+                        label: if why == NotLive::TimedOut { "not_found" } else { "ended" },
+                        code: "NetStream.Play.StreamNotFound",
+                        text: format!("nobody publishes {}", subscription.stream()),
+                    }),
+                },
+                event = connection.next() => event,
+            };
+            match event {
+                Ok(Some(Event::Ended)) => return Waited::Gone(ControlFlow::Continue(())),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return Waited::Gone(ControlFlow::Break(())),
+            }
+        }
+    }
+}
+
+enum Waited {
+    Live,
+    Gone(ControlFlow<()>),
+    Refused(Refused),
+}
+
+struct Refused {
+    label: &'static str,
+    code: &'static str,
+    text: String,
+}
+
+/// Reads a player's commands until it or its stream ends.
+async fn play(connection: &mut Connection, mut player: Player) -> ControlFlow<()> {
+    loop {
+        let event = tokio::select! {
+            event = connection.next() => event,
+            ended = player.ended() => return part(connection, ended).await,
+        };
+        match event {
+            Ok(Some(Event::ReceiveAudio(wanted))) => {
+                player.turn(Source::Player, Track::Audio, !wanted);
+            }
+            Ok(Some(Event::ReceiveVideo(wanted))) => {
+                player.turn(Source::Player, Track::Video, !wanted);
+            }
+            Ok(Some(Event::Pause(paused))) => {
+                player.turn(Source::Pause, Track::Audio, paused);
+                player.turn(Source::Pause, Track::Video, paused);
+                connection.session().accept_pause(paused);
+            }
+            Ok(Some(Event::Ended)) => {
+                let ended = player.leave().await;
+                return part(connection, ended).await;
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                info!("player left");
+                return ControlFlow::Break(());
+            }
+            Err(error) => {
+                debug!(%error, "player's connection failed");
+                return ControlFlow::Break(());
+            }
+        }
+        if connection.session().has_output() {
+            player.control(connection.session().take_output());
+        }
+    }
+}
+
+/// Writes what was on its way, says why the stream is over, and lets the connection go.
+async fn part(connection: &mut Connection, ended: Ended) -> ControlFlow<()> {
+    let Ended { why, residue } = ended;
+    let next = if matches!(why, End::Left) {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
+    };
+    match &why {
+        // Nothing can be said to a socket that takes nothing.
+        End::Io(error) => {
+            info!(%error, "player left");
+            return ControlFlow::Break(());
+        }
+        End::TooSlow => {
+            warn!("player cut: it took nothing for too long");
+            return ControlFlow::Break(());
+        }
+        _ => info!(reason = ?why, "player done"),
+    }
+    let socket = Arc::clone(connection.socket());
+    let written = tokio::time::timeout(FAREWELL, write_all(&socket, &residue)).await;
+    if !matches!(written, Ok(Ok(()))) {
+        return ControlFlow::Break(());
+    }
+    connection.lend_writes(false);
+    if next.is_break() {
+        connection.session().end_play();
+    }
+    next
+}
+
+async fn write_all(socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        socket.writable().await?;
+        match socket.try_write(bytes) {
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A player's socket, as the fan-out sees it.
+struct RtmpSink {
+    socket: Arc<TcpStream>,
+}
+
+impl Sink for RtmpSink {
+    fn protocol(&self) -> &'static Protocol {
+        &PROTOCOL
+    }
+
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.try_write_vectored(slices)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_write_ready(cx)
+    }
+}

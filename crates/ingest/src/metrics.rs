@@ -1,0 +1,53 @@
+//! What ingest counts.
+
+use lockgate_media::Track;
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) refused: IntCounterVec,
+    bytes: IntCounter,
+    packets: [IntCounter; 3],
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry, protocol: &str) -> Result<Self, prometheus::Error> {
+        let vec = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let bytes = vec(
+            "lockgate_ingest_bytes_total",
+            "Bytes of media that publishers sent, by protocol",
+            &["protocol"],
+        )?;
+        let packets = vec(
+            "lockgate_ingest_packets_total",
+            "Packets that publishers sent, by protocol and kind",
+            &["protocol", "kind"],
+        )?;
+        let refused = vec(
+            "lockgate_publish_refused_total",
+            "Publishers refused or cut for what they did, by reason",
+            &["reason"],
+        )?;
+        let kinds = [Track::Audio, Track::Video, Track::Data];
+        Ok(Self {
+            refused,
+            bytes: bytes.with_label_values(&[protocol]),
+            packets: kinds.map(|kind| packets.with_label_values(&[protocol, kind.name()])),
+        })
+    }
+
+    pub(crate) fn packet(&self, track: Track, bytes: usize) {
+        let [audio, video, data] = &self.packets;
+        match track {
+            Track::Audio => audio,
+            Track::Video => video,
+            Track::Data => data,
+        }
+        .inc();
+        self.bytes.inc_by(bytes as u64);
+    }
+}

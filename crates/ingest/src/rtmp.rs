@@ -1,0 +1,186 @@
+//! RTMP publish: one connection's packets into one publication.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockgate_routing::throttle::Throttle;
+use lockgate_routing::{Admission, Cut, Origin, Publication, PublishError, Router};
+use lockgate_rtmp::connection::Connection;
+use lockgate_rtmp::session::{Event, PublishRequest};
+use prometheus::Registry;
+use tracing::{debug, info, warn};
+
+use crate::metrics::Metrics;
+
+/// The protocol's name in metrics and reports.
+pub const PROTOCOL: &str = "rtmp";
+
+/// Takes publishers in.
+pub struct Ingest {
+    router: Arc<Router>,
+    admission: Arc<dyn Admission>,
+    idle_timeout: Duration,
+    metrics: Metrics,
+    refusals: Throttle,
+}
+
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingest").finish_non_exhaustive()
+    }
+}
+
+impl Ingest {
+    /// A publisher that sends nothing at all for `idle_timeout` is taken for dead.
+    ///
+    /// # Errors
+    /// When the registry has metrics of these names already.
+    pub fn new(
+        router: Arc<Router>,
+        admission: Arc<dyn Admission>,
+        idle_timeout: Duration,
+        registry: &Registry,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = Metrics::new(registry, PROTOCOL)?;
+        Ok(Self {
+            router,
+            admission,
+            idle_timeout,
+            metrics,
+            refusals: Throttle::default(),
+        })
+    }
+
+    /// Serves a `publish` until its stream ends; the connection goes on, or breaks off and is to be
+    /// closed.
+    pub async fn serve(
+        &self,
+        connection: &mut Connection,
+        request: &PublishRequest,
+        origin: Origin,
+    ) -> ControlFlow<()> {
+        let mut publication = match self.admit(request, origin) {
+            Ok(publication) => publication,
+            Err(refused) => {
+                self.metrics
+                    .refused
+                    .with_label_values(&[refused.label])
+                    .inc();
+                if let Some(times) = self.refusals.note(Instant::now()) {
+                    warn!(
+                        reason = refused.label,
+                        times, "publisher refused: {}", refused.text
+                    );
+                }
+                connection
+                    .session()
+                    .reject_publish(refused.code, &refused.text);
+                return ControlFlow::Break(());
+            }
+        };
+        connection.session().accept_publish();
+        info!("publishing");
+        let next = self.pump(connection, &mut publication).await;
+        info!(bytes = connection.bytes_in(), "publisher gone");
+        next
+    }
+
+    fn admit(&self, request: &PublishRequest, origin: Origin) -> Result<Publication, Refused> {
+        let id = self
+            .admission
+            .publish(&request.app, &request.name, &request.query)
+            .map_err(|refusal| Refused {
+                label: refusal.label(),
+                code: "NetStream.Publish.BadName",
+                text: refusal.to_string(),
+            })?;
+        self.router.publish(&id, origin).map_err(|error| {
+            let (label, code) = match error {
+                PublishError::Busy => ("busy", "NetStream.Publish.BadName"),
+                PublishError::Draining => ("draining", "NetStream.Publish.Failed"),
+                _ => ("full", "NetStream.Publish.Failed"),
+            };
+            Refused {
+                label,
+                code,
+                text: error.to_string(),
+            }
+        })
+    }
+
+    async fn pump(
+        &self,
+        connection: &mut Connection,
+        publication: &mut Publication,
+    ) -> ControlFlow<()> {
+        // One timer for the whole connection: a deadline a packet would cost more than the packet.
+        let mut idle = tokio::time::interval(self.idle_timeout.max(Duration::from_millis(1)));
+        idle.tick().await;
+        let mut heard = connection.bytes_in();
+        loop {
+            let event = tokio::select! {
+                event = connection.next() => event,
+                cut = publication.cut() => return tell(connection, cut),
+                _ = idle.tick() => {
+                    if std::mem::replace(&mut heard, connection.bytes_in()) == heard {
+                        self.metrics.refused.with_label_values(&["idle"]).inc();
+                        warn!(timeout = ?self.idle_timeout, "publisher sent nothing: cut");
+                        return ControlFlow::Break(());
+                    }
+                    continue;
+                }
+            };
+            // Everything that one read brought goes into the ring before players are woken.
+            let received = Instant::now();
+            let mut event = event;
+            loop {
+                match event {
+                    Ok(Some(Event::Media {
+                        track,
+                        timestamp,
+                        payload,
+                    })) => {
+                        self.metrics.packet(track, payload.len());
+                        if let Err(cut) = publication.push(track, timestamp, payload, received) {
+                            return tell(connection, cut);
+                        }
+                    }
+                    Ok(Some(Event::Ended)) => return ControlFlow::Continue(()),
+                    Ok(Some(_)) => {}
+                    Ok(None) => return ControlFlow::Break(()),
+                    Err(error) => {
+                        debug!(%error, "publisher's connection failed");
+                        return ControlFlow::Break(());
+                    }
+                }
+                if !connection.has_queued() {
+                    break;
+                }
+                event = connection.next().await;
+            }
+            publication.flush();
+        }
+    }
+}
+
+struct Refused {
+    label: &'static str,
+    code: &'static str,
+    text: String,
+}
+
+/// Tells a publisher why its stream is no longer its own.
+fn tell(connection: &mut Connection, cut: Cut) -> ControlFlow<()> {
+    let text = match cut {
+        Cut::Replaced => "a newer publisher took this stream",
+        Cut::Kicked => "an operator cut this stream",
+        _ => "this node is stopping",
+    };
+    info!(reason = ?cut, "publisher cut: {text}");
+    connection
+        .session()
+        .end_publish("NetStream.Publish.Failed", text);
+    ControlFlow::Break(())
+}
