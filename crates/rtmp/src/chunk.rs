@@ -8,6 +8,8 @@ mod aggregate;
 mod header;
 mod reader;
 #[cfg(test)]
+mod round_trips;
+#[cfg(test)]
 mod tests;
 mod writer;
 
