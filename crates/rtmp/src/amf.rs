@@ -5,6 +5,8 @@
 
 pub mod amf0;
 pub mod amf3;
+#[cfg(test)]
+mod tests;
 
 /// Deepest nesting of objects and arrays that is read.
 pub(crate) const MAX_DEPTH: usize = 16;
