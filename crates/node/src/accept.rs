@@ -8,7 +8,7 @@ use prometheus::IntCounter;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tracing::warn;
 
-use crate::throttle::Throttle;
+use lockgate_routing::throttle::Throttle;
 
 /// What the system queues while the node is busy; a crowd that reconnects comes at once. Linux
 /// lowers it to `net.core.somaxconn`.

@@ -17,7 +17,6 @@ mod rtmp_listener;
 mod seats;
 mod secret;
 mod start_error;
-mod throttle;
 
 pub use config::Config;
 pub use node::Node;

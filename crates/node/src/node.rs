@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use lockgate_egress::Egress;
+use lockgate_ingest::Ingest;
 use lockgate_routing::Router;
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -55,6 +57,18 @@ impl Node {
         let metrics = Metrics::new(&registry)?;
         let router = Router::new(settings.routing(), &registry)?;
         let access = Arc::new(Access::new(&config.apps));
+        let ingest = Ingest::new(
+            Arc::clone(&router),
+            access.clone(),
+            config.ingest.idle_timeout,
+            &registry,
+        )?;
+        let egress = Egress::new(
+            Arc::clone(&router),
+            access.clone(),
+            config.egress.wait_for_publisher,
+            &registry,
+        )?;
         let ready = Arc::new(AtomicBool::new(true));
         let acceptor = |listener, name| Acceptor::new(listener, name, metrics.accept_errors(name));
         Ok(Self {
@@ -62,7 +76,8 @@ impl Node {
                 acceptor(rtmp, "rtmp"),
                 &settings,
                 access,
-                Arc::clone(&router),
+                ingest,
+                egress,
                 metrics.clone(),
             ),
             rtmp_addr,

@@ -1,23 +1,32 @@
 //! The RTMP listener: takes connections within the limits, and hands each to ingest or egress once
 //! it has said what it wants.
 
+mod request;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockgate_routing::{ConnectionId, Router};
+use lockgate_egress::Egress;
+use lockgate_ingest::Ingest;
+use lockgate_routing::{ConnectionId, Origin};
+use lockgate_rtmp::connection::{Connection, ConnectionConfig};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 
 use crate::accept::Acceptor;
 use crate::access::Access;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::seats::{Full, Seat, Seats};
-use crate::throttle::Throttle;
+use lockgate_routing::throttle::Throttle;
+use request::{NoRequest, Request, next_request};
+
+/// Its name, as metrics and reports label it.
+const PROTOCOL: &str = "rtmp";
 
 /// The listener and what its connections share.
 #[derive(Debug)]
@@ -32,9 +41,14 @@ pub(crate) struct RtmpListener {
 #[derive(Debug)]
 struct Shared {
     access: Arc<Access>,
-    router: Arc<Router>,
+    ingest: Ingest,
+    egress: Egress,
     metrics: Metrics,
-    handshake_timeout: Duration,
+    connection: ConnectionConfig,
+    /// Peers that asked for what they may not have.
+    refused: Throttle,
+    /// Peers that did not get as far as asking.
+    failed: Throttle,
 }
 
 impl RtmpListener {
@@ -42,7 +56,8 @@ impl RtmpListener {
         acceptor: Acceptor,
         settings: &Settings,
         access: Arc<Access>,
-        router: Arc<Router>,
+        ingest: Ingest,
+        egress: Egress,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -50,9 +65,12 @@ impl RtmpListener {
             seats: Seats::new(&settings.config.limits),
             shared: Arc::new(Shared {
                 access,
-                router,
+                ingest,
+                egress,
                 metrics,
-                handshake_timeout: settings.config.rtmp.handshake_timeout,
+                connection: settings.connection(),
+                refused: Throttle::default(),
+                failed: Throttle::default(),
             }),
             refusals: Default::default(),
         }
@@ -116,35 +134,98 @@ impl Shared {
         seat: Seat,
         stop: CancellationToken,
     ) {
-        let _open = self.metrics.connection("rtmp");
-        let id = ConnectionId::next();
+        let _open = self.metrics.connection(PROTOCOL);
+        let origin = Origin {
+            connection: ConnectionId::next(),
+            protocol: PROTOCOL,
+            peer,
+        };
         let span = info_span!(
             "connection",
-            %id,
+            id = %origin.connection,
             %peer,
             app = tracing::field::Empty,
             stream = tracing::field::Empty
         );
-        self.serve(socket, seat, stop).instrument(span).await;
+        self.serve(socket, origin, seat, &stop)
+            .instrument(span)
+            .await;
     }
 
-    /// The handshake, then ingest or egress.
-    async fn serve(&self, _socket: TcpStream, mut seat: Seat, stop: CancellationToken) {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(self.handshake_timeout) => {}
+    /// The handshake, then one request after the other, each for as long as its stream lives.
+    async fn serve(
+        &self,
+        socket: TcpStream,
+        origin: Origin,
+        mut seat: Seat,
+        stop: &CancellationToken,
+    ) {
+        // Boxed, because it is the largest state of a connection and the shortest.
+        let greeted = Box::pin(Connection::accept(socket, &self.connection));
+        let mut connection = tokio::select! {
+            greeted = greeted => match greeted {
+                Ok(connection) => connection,
+                Err(error) => return self.count(&error.into()),
+            },
+            () = stop.cancelled() => return,
+        };
+        loop {
+            let within = self.connection.handshake_timeout;
+            let request = tokio::select! {
+                request = next_request(&mut connection, within, &self.access) => request,
+                () = stop.cancelled() => break,
+            };
+            let request = match request {
+                Ok(request) => request,
+                Err(why) => {
+                    // Whoever had a stream may leave, or say nothing more.
+                    if !seat.has_settled() {
+                        self.count(&why);
+                    }
+                    break;
+                }
+            };
+            seat.settle();
+            let (app, name) = request.stream();
+            Span::current().record("app", app).record("stream", name);
+            let next = match &request {
+                Request::Publish(request) => {
+                    self.ingest.serve(&mut connection, request, origin).await
+                }
+                Request::Play(request) => self.egress.serve(&mut connection, request, origin).await,
+            };
+            if next.is_break() {
+                break;
+            }
         }
-        seat.settle();
-        self.metrics.handshake_failed("timeout");
-        let _ = (&self.access, &self.router);
+        // The last reply says why. A peer that does not stay to read it changes nothing.
+        let _ = connection.close().await;
+    }
+
+    /// Counts a connection that came to nothing, and logs some of them: anyone can make many.
+    fn count(&self, why: &NoRequest) {
+        let (what, throttle) = match why {
+            NoRequest::Refused(_) => {
+                self.metrics.refused(why.label());
+                ("refused", &self.refused)
+            }
+            _ => {
+                self.metrics.handshake_failed(why.label());
+                ("failed", &self.failed)
+            }
+        };
+        match throttle.note(Instant::now()) {
+            Some(times) => info!(%why, times, "connection {what} before it began"),
+            None => debug!(%why, "connection {what} before it began"),
+        }
     }
 }
 
 /// A connection that panics ends alone; that it did is a bug to hear of.
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        if error.is_panic() {
-            tracing::error!(%error, "a connection panicked; please report it");
-        }
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(%error, "a connection panicked; please report it");
     }
 }

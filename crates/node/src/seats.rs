@@ -96,6 +96,11 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// True once the connection has published or played.
+    pub(crate) fn has_settled(&self) -> bool {
+        !self.pending
+    }
+
     /// The connection publishes or plays: it is no longer one of the pending.
     pub(crate) fn settle(&mut self) {
         if std::mem::take(&mut self.pending) {

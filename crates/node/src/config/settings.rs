@@ -8,6 +8,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lockgate_routing::config::RingLimits;
+use lockgate_rtmp::chunk::Limits;
+use lockgate_rtmp::connection::ConnectionConfig;
 use tracing_subscriber::EnvFilter;
 
 use super::{App, AppAccess, Config, Conflict, MutedAudio};
@@ -66,6 +68,21 @@ impl TryFrom<&Config> for Settings {
 }
 
 impl Settings {
+    /// What every RTMP connection is set to.
+    pub(crate) fn connection(&self) -> ConnectionConfig {
+        let message_size = self.config.rtmp.max_message_size;
+        ConnectionConfig {
+            handshake_timeout: self.config.rtmp.handshake_timeout,
+            limits: Limits {
+                message_size,
+                // A video and an audio message under way at once, each as large as may be.
+                partial_bytes: 2 * message_size,
+                ..Limits::default()
+            },
+            ..ConnectionConfig::default()
+        }
+    }
+
     /// What routing is told.
     pub(crate) fn routing(&self) -> lockgate_routing::Config {
         let config = &self.config;

@@ -29,10 +29,10 @@ pub(super) async fn require_token(
     request: Request,
     next: Next,
 ) -> Response {
-    if request.uri().path().starts_with(PROTECTED) {
-        if let Err(error) = check(&state, peer.ip(), request.headers()) {
-            return error.into_response();
-        }
+    if request.uri().path().starts_with(PROTECTED)
+        && let Err(error) = check(&state, peer.ip(), request.headers())
+    {
+        return error.into_response();
     }
     next.run(request).await
 }

@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use super::{Peer, State};
 use crate::accept::Acceptor;
 use crate::metrics::Metrics;
-use crate::throttle::Throttle;
+use lockgate_routing::throttle::Throttle;
 
 /// Scrapers, probes and a few operators; more is somebody holding sockets.
 const CONNECTIONS_MAX: usize = 256;
