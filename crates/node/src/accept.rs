@@ -48,6 +48,15 @@ impl Acceptor {
         }
     }
 
+    /// Breaks the listener, as nothing in a node does.
+    #[cfg(test)]
+    pub(crate) fn break_down(&self) {
+        let both = std::net::Shutdown::Both;
+        socket2::SockRef::from(&self.listener)
+            .shutdown(both)
+            .unwrap();
+    }
+
     /// The next connection. Cancel-safe.
     ///
     /// # Errors

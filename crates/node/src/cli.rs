@@ -8,7 +8,7 @@ mod run;
 
 use std::fmt::Display;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -68,7 +68,7 @@ on the machine.";
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Check a config file, alone: without the environment.
+    /// Check a config file, with the environment over it as `run` would have it.
     Check {
         /// The file.
         file: PathBuf,
@@ -90,14 +90,17 @@ struct Source {
 
 impl Source {
     fn load(&self) -> Result<Config, ConfigError> {
-        let env = std::env::vars_os().filter_map(|(name, value)| {
-            Some((
-                name.into_string().ok()?,
-                value.to_string_lossy().into_owned(),
-            ))
-        });
-        Config::load(self.config.as_deref(), env, &self.sets)
+        load(self.config.as_deref(), &self.sets)
     }
+}
+
+/// Loads a config, with the environment of the process.
+fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, ConfigError> {
+    let env = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        Some((name, value.to_string_lossy().into_owned()))
+    });
+    Config::load(file, env, sets)
 }
 
 /// Runs the command that the arguments of the process ask for.
@@ -116,7 +119,7 @@ pub fn main() -> ExitCode {
             Err(error) => fail(EXIT_CONFIG, error),
         },
         Command::Config { command } => match command {
-            ConfigCommand::Check { file } => match Config::load::<&str>(Some(&file), [], []) {
+            ConfigCommand::Check { file } => match load(Some(&file), &[]) {
                 Ok(_) => say(format_args!("{}: ok\n", file.display())),
                 Err(error) => fail(EXIT_CONFIG, error),
             },

@@ -118,3 +118,52 @@ fn register<C: Collector + Clone + 'static>(
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn these_are_all_the_metrics_and_their_types() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        metrics.handshake_failed("timeout");
+        metrics.accept_errors("rtmp");
+        let _open = metrics.connection("rtmp");
+        let families = registry.gather();
+        let described = |family: &prometheus::proto::MetricFamily| {
+            format!("{} {:?}", family.name(), family.get_field_type())
+        };
+        let described: Vec<_> = families.iter().map(described).collect();
+        assert_eq!(
+            described,
+            [
+                "lockgate_accept_errors_total COUNTER",
+                "lockgate_build_info GAUGE",
+                "lockgate_connections GAUGE",
+                "lockgate_connections_refused_total COUNTER",
+                "lockgate_connections_total COUNTER",
+                "lockgate_handshake_failures_total COUNTER",
+                "process_cpu_seconds_total COUNTER",
+                "process_max_fds GAUGE",
+                "process_open_fds GAUGE",
+                "process_resident_memory_bytes GAUGE",
+                "process_start_time_seconds GAUGE",
+                "process_threads GAUGE",
+                "process_virtual_memory_bytes GAUGE",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_connection_is_open_until_its_guard_drops() {
+        let metrics = Metrics::new(&Registry::new()).unwrap();
+        let open = metrics.connection("rtmp");
+        let gauge = metrics.connections.with_label_values(&["rtmp"]);
+        assert_eq!(gauge.get(), 1);
+        drop(open);
+        assert_eq!(gauge.get(), 0);
+        let total = metrics.connections_total.with_label_values(&["rtmp"]);
+        assert_eq!(total.get(), 1);
+    }
+}

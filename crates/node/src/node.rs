@@ -165,3 +165,46 @@ fn dead(
         .with_context(|| format!("{key}: the listener broke"))?;
     anyhow::bail!("{key}: the listener ended")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let mut config = Config::default();
+        config.rtmp.listen.set_port(0);
+        config.http.listen.set_port(0);
+        config
+    }
+
+    #[tokio::test]
+    async fn a_dead_listener_ends_the_node_with_an_error() {
+        let node = Node::load(config()).await.unwrap();
+        node.rtmp.acceptor().break_down();
+        let error = node.run(CancellationToken::new()).await.unwrap_err();
+        assert_eq!(error.to_string(), "rtmp.listen: the listener broke");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_cannot_bind_leaves_nothing_bound() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = config();
+        config.rtmp.listen = {
+            // An address that no other test picks ports on.
+            let free = TcpListener::bind("127.83.12.7:0").await.unwrap();
+            free.local_addr().unwrap()
+        };
+        config.http.listen = taken.local_addr().unwrap();
+        let rtmp = config.rtmp.listen;
+        let error = Node::load(config).await.unwrap_err();
+        assert_eq!(error.exit_code(), 69);
+        assert!(TcpListener::bind(rtmp).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_config_that_does_not_fit_together_binds_nothing() {
+        let mut config = config();
+        config.apps.clear();
+        assert_eq!(Node::load(config).await.unwrap_err().exit_code(), 64);
+    }
+}

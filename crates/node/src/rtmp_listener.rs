@@ -76,6 +76,11 @@ impl RtmpListener {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn acceptor(&self) -> &Acceptor {
+        &self.acceptor
+    }
+
     /// Serves until `stop`, then closes the port, gives connections `grace` to end, and cuts the
     /// rest.
     ///

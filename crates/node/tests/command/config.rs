@@ -102,13 +102,19 @@ fn a_bad_config_exits_64_with_one_line_before_anything_starts() {
 }
 
 #[test]
-fn check_names_the_file_and_ignores_the_environment() {
-    let file = file("[log]\nfilter = \"debug\"\n");
+fn check_judges_a_file_as_run_would_with_the_environment_over_it() {
+    let file = file("[http]\nlisten = \"0.0.0.0:8080\"\n");
     let path = file.path().to_str().unwrap();
+    let (code, _, stderr) = run(&["config", "check", path]);
+    assert_eq!(code, 64);
+    assert!(
+        stderr.contains(&format!("(from {path} line 2)")),
+        "{stderr}"
+    );
     let (code, stdout, _) = output(
         lockgate()
             .args(["config", "check", path])
-            .env("LOCKGATE_LOG__FORMAT", "nonsense"),
+            .env("LOCKGATE_API__TOKEN", "secret"),
     );
     assert_eq!((code, stdout), (0, format!("{path}: ok\n")));
 }
