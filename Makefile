@@ -29,7 +29,9 @@ bench: ## Run the benches of the hot path
 fuzz: ## Fuzz everything that parses a peer's bytes, SECONDS each (needs nightly and cargo-fuzz)
 	@cargo +nightly fuzz list | while read -r name; do \
 		echo "fuzzing $$name for $(SECONDS) s"; \
-		cargo +nightly fuzz run "$$name" -- -max_total_time=$(SECONDS) || exit 1; \
+		mkdir -p "fuzz/corpus/$$name" "fuzz/seeds/$$name"; \
+		cargo +nightly fuzz run "$$name" "fuzz/corpus/$$name" "fuzz/seeds/$$name" -- \
+			-max_total_time=$(SECONDS) || exit 1; \
 	done
 
 fmt: ## Format the code
