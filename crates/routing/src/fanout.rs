@@ -233,6 +233,9 @@ impl Fanout {
                     }
                 }
                 Command::EndAll(why) => {
+                    // The last packets may not have been sent yet.
+                    let mut all = (0..self.players.len()).collect();
+                    self.serve(&mut all);
                     for place in 0..self.players.len() {
                         self.over(place, why());
                     }

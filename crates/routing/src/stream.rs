@@ -225,8 +225,6 @@ impl Stream {
         if let Some(publisher) = state.publisher.take() {
             publisher.cut.send_replace(Some(cut));
         }
-        self.count_ring(&state.ring, -1);
-        state.ring = Ring::new(self.config.ring);
         drop(state);
         for link in self.links.lock().iter() {
             link.send(Command::EndAll(why));

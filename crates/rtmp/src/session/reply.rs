@@ -13,8 +13,6 @@ use super::{Session, Stage};
 pub(super) const STREAM_ID: u32 = 1;
 const CONTROL_CSID: u8 = 2;
 const COMMAND_CSID: u8 = 3;
-/// Data stands on a chunk stream of its own, as in [`crate::chunk::slices`].
-const DATA_CSID: u8 = 5;
 
 /// User control events (§7.1.7).
 const STREAM_BEGIN: u16 = 0;
@@ -140,6 +138,9 @@ impl Session {
     }
 
     /// Answers `play`: media may be written behind this output.
+    ///
+    /// The data messages that Flash waited for (`|RtmpSampleAccess`, `NetStream.Data.Start`) are
+    /// not sent: no player of today does, and ffmpeg takes them for a stream of their own.
     pub fn accept_play(&mut self) {
         let Stage::PlayAsked(reset) = self.stage else {
             return;
@@ -153,16 +154,6 @@ impl Session {
             ));
         }
         self.status(&Status::PLAY_START);
-        self.send_data(&[
-            Value::String("|RtmpSampleAccess".to_owned()),
-            Value::Boolean(false),
-            Value::Boolean(false),
-        ]);
-        let start = object(vec![(
-            "code",
-            Value::String("NetStream.Data.Start".to_owned()),
-        )]);
-        self.send_data(&[Value::String("onStatus".to_owned()), start]);
     }
 
     /// Refuses `play`, with a code such as `NetStream.Play.StreamNotFound`.
@@ -261,14 +252,6 @@ impl Session {
             amf0::encode(value, &mut payload);
         }
         self.send(COMMAND_CSID, kind::COMMAND, stream_id, &payload);
-    }
-
-    fn send_data(&mut self, values: &[Value]) {
-        let mut payload = Vec::with_capacity(64);
-        for value in values {
-            amf0::encode(value, &mut payload);
-        }
-        self.send(DATA_CSID, kind::DATA, STREAM_ID, &payload);
     }
 
     fn send(&mut self, csid: u8, kind: u8, stream_id: u32, payload: &[u8]) {

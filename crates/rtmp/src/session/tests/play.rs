@@ -22,8 +22,6 @@ fn a_player_gets_what_it_waits_for_before_media() {
             begin(),
             status("NetStream.Play.Reset"),
             status("NetStream.Play.Start"),
-            Reply::Data("|RtmpSampleAccess".to_owned()),
-            Reply::Data("onStatus".to_owned()),
         ]
     );
     peer.session.end_play();

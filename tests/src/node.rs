@@ -1,0 +1,189 @@
+//! A node in this process, on ports that the system picks, stopped when it is dropped.
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use lockgate_node::{Config, Node};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+/// How long a condition may take to come true before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running node.
+#[derive(Debug)]
+pub struct TestNode {
+    rtmp: SocketAddr,
+    http: SocketAddr,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl TestNode {
+    /// The default config.
+    ///
+    /// # Errors
+    /// When the node does not start.
+    pub fn start() -> Result<Self> {
+        Self::with(|_| {})
+    }
+
+    /// The default config with changes.
+    ///
+    /// # Errors
+    /// When the node does not start.
+    pub fn with(change: impl FnOnce(&mut Config)) -> Result<Self> {
+        let mut config = Config::default();
+        config.rtmp.listen.set_port(0);
+        config.http.listen.set_port(0);
+        change(&mut config);
+        let stop = CancellationToken::new();
+        let (bound, started) = mpsc::channel();
+        let until = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(async {
+                let node = Node::load(config).await?;
+                bound.send((node.rtmp_addr(), node.http_addr()))?;
+                node.run(until).await
+            })
+        });
+        let (rtmp, http) = started.recv().context("the node did not start")?;
+        Ok(Self {
+            rtmp,
+            http,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Where RTMP listens.
+    pub fn rtmp(&self) -> SocketAddr {
+        self.rtmp
+    }
+
+    /// The URL of a stream in the default app.
+    pub fn url(&self, name: &str) -> String {
+        format!("rtmp://{}/live/{name}", self.rtmp)
+    }
+
+    /// GETs a path of the API.
+    ///
+    /// # Errors
+    /// Anything but 200 and JSON.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let url = format!("http://{}{path}", self.http);
+        Ok(ureq::get(&url).call()?.body_mut().read_json()?)
+    }
+
+    /// PATCHes a path of the API with JSON.
+    ///
+    /// # Errors
+    /// Anything but success.
+    pub fn patch(&self, path: &str, body: &Value) -> Result<()> {
+        let url = format!("http://{}{path}", self.http);
+        ureq::patch(&url).send_json(body)?;
+        Ok(())
+    }
+
+    /// DELETEs a path of the API.
+    ///
+    /// # Errors
+    /// Anything but success.
+    pub fn delete(&self, path: &str) -> Result<()> {
+        ureq::delete(&format!("http://{}{path}", self.http)).call()?;
+        Ok(())
+    }
+
+    /// The sum of a metric over its labels that contain `label`; 0 when it is not there.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub fn metric(&self, name: &str, label: &str) -> Result<f64> {
+        let url = format!("http://{}/metrics", self.http);
+        let text = ureq::get(&url).call()?.body_mut().read_to_string()?;
+        let values = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let bare = series.split('{').next()?;
+            (bare == name && series.contains(label)).then(|| value.parse::<f64>().ok())?
+        });
+        Ok(values.sum())
+    }
+
+    /// Waits until `condition` gives something.
+    ///
+    /// # Errors
+    /// When it does not within [`PATIENCE`].
+    pub fn wait_for<T>(
+        &self,
+        what: &str,
+        mut condition: impl FnMut(&Self) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = condition(self)? {
+                return Ok(found);
+            }
+            ensure!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until a stream of the default app has a publisher and media.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub fn wait_live(&self, name: &str) -> Result<Value> {
+        self.wait_for(&format!("live/{name} to be live"), |node| {
+            let Ok(stream) = node.get(&format!("/api/v1/streams/live/{name}")) else {
+                return Ok(None);
+            };
+            let has_media = stream["ring"]["packets"].as_u64() > Some(0);
+            Ok((stream["state"] == "live" && has_media).then_some(stream))
+        })
+    }
+
+    /// Waits until a stream has this many players.
+    ///
+    /// # Errors
+    /// When it never has.
+    pub fn wait_players(&self, name: &str, count: u64) -> Result<()> {
+        self.wait_for(&format!("{count} players of live/{name}"), |node| {
+            let stream = node.get(&format!("/api/v1/streams/live/{name}")).ok();
+            let players = stream
+                .and_then(|stream| stream["players"].as_u64())
+                .unwrap_or(0);
+            Ok((players == count).then_some(()))
+        })
+    }
+
+    /// Asks the node to stop, without waiting.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Stops the node and says how that went.
+    ///
+    /// # Errors
+    /// What its run returned, or that it panicked.
+    pub fn join(mut self) -> Result<()> {
+        self.stop.cancel();
+        let thread = self.thread.take().context("joined once")?;
+        thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("the node panicked"))?
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // A failed test is already failing; what the node's end adds is not news.
+            let _ = thread.join();
+        }
+    }
+}
