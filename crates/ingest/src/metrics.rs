@@ -1,7 +1,11 @@
 //! What ingest counts.
 
 use lockgate_media::Track;
+use lockgate_routing::Refusal;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+
+/// Why publishers are refused or cut, beside what their URL says.
+const REASONS: [&str; 4] = ["busy", "full", "draining", "idle"];
 
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -32,6 +36,10 @@ impl Metrics {
             "Publishers refused or cut for what they did, by reason",
             &["reason"],
         )?;
+        // Zero is told from the start, so that a first increase is seen as one.
+        for reason in Refusal::ALL.map(Refusal::label).into_iter().chain(REASONS) {
+            refused.with_label_values(&[reason]);
+        }
         let kinds = [Track::Audio, Track::Video, Track::Data];
         Ok(Self {
             refused,

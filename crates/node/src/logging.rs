@@ -4,18 +4,28 @@
 
 use std::io::IsTerminal;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-/// Sets the process's log up. A second call changes nothing.
-pub(crate) fn start(log: &Log) {
+/// Lines that may wait for a reader of stderr that does not read; more are dropped, for a log that
+/// nobody reads must not stop the media.
+const LINES_WAITING: usize = 16_384;
+
+/// Sets the process's log up. A second call changes nothing. What waits to be written is written
+/// when the guard drops.
+pub(crate) fn start(log: &Log) -> WorkerGuard {
     // The filter was checked with the config.
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_default();
     let terminal = std::io::stderr().is_terminal();
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES_WAITING)
+        .lossy(true)
+        .finish(std::io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     let json = match log.format {
         LogFormat::Auto => !terminal,
         LogFormat::Human => false,
@@ -29,4 +39,5 @@ pub(crate) fn start(log: &Log) {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
         builder.with_ansi(colour).try_init()
     };
+    guard
 }

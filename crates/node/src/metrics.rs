@@ -2,11 +2,26 @@
 //!
 //! Labels are protocols, listeners and reasons, never a stream, a peer or a name.
 
+use lockgate_routing::Refusal;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::process::ProcessCollector;
 use crate::seats::Full;
+
+/// Why connections come to nothing, as [`NoRequest::label`](crate::rtmp_listener) names it.
+const HANDSHAKE_FAILURES: [&str; 10] = [
+    "chunk",
+    "closed",
+    "io",
+    "no_request",
+    "not_rtmp",
+    "session",
+    "timeout",
+    "unread",
+    "version",
+    "write_timeout",
+];
 
 /// What the listeners count.
 #[derive(Debug, Clone)]
@@ -57,6 +72,12 @@ impl Metrics {
         // Zero is told from the start, so that a first increase is seen as one.
         for full in Full::ALL {
             metrics.refused.with_label_values(&[full.label()]);
+        }
+        metrics
+            .refused
+            .with_label_values(&[Refusal::UnknownApp.label()]);
+        for reason in HANDSHAKE_FAILURES {
+            metrics.handshake_failures.with_label_values(&[reason]);
         }
         let build = IntGauge::with_opts(
             Opts::new("lockgate_build_info", "1, with the version as a label.")

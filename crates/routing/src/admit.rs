@@ -41,6 +41,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them, for metrics that start at 0.
+    pub const ALL: [Self; 5] = [
+        Self::UnknownApp,
+        Self::BadName,
+        Self::KeyMissing,
+        Self::KeyWrong,
+        Self::SignedOnly,
+    ];
+
     /// A short name for metrics.
     pub fn label(self) -> &'static str {
         match self {

@@ -15,7 +15,7 @@ use crate::{Node, logging};
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
 
 pub(super) fn run(config: Config) -> ExitCode {
-    logging::start(&config.log);
+    let _log = logging::start(&config.log);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, format_args!("cannot start the runtime: {error}")),
