@@ -1,0 +1,184 @@
+//! The command line of `lockgate-loadgen`.
+//!
+//! 0 done, 1 when somebody could not join or did not stay, 64 bad usage.
+
+use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::load::Load;
+use crate::report::{Progress, Report};
+use crate::source::Shape;
+use crate::target::Target;
+
+/// Bad usage (`EX_USAGE` of sysexits).
+const EXIT_USAGE: u8 = 64;
+
+const EXAMPLES: &str = "\
+Examples:
+  lockgate run &
+  lockgate-loadgen --pid $!
+      One 1 Mbit/s stream and 100 players against a node with the default config.
+  lockgate-loadgen --players 200 --judges 180 --stall 20 --pid $(pidof lockgate)
+      Does a player that stops reading cost the others anything?
+  lockgate-loadgen --publishers 200 --players 1000 --bitrate 300 rtmp://127.0.0.1/live/room
+      200 streams (room0 to room199) of 5 players each.
+  lockgate-loadgen --publishers 0 --players 500 rtmp://127.0.0.1/live/demo
+      Only players, of what ffmpeg publishes; its frames carry no time, so no delay is measured.
+  taskset -c 0 lockgate run & taskset -c 1 lockgate-loadgen --players 1000 --pid $!
+      Node and load on a core each: compare CPU a message between servers.
+
+How to read the report:
+  delay           from a frame's sending to a player's reading all of it, both in this process
+  first keyframe  from a player's connecting to its first keyframe
+  us a message    the server's CPU time over the audio and video messages that players got
+  this process    its own CPU: near 100 %, the load generator is what is measured
+
+Delays, bytes and CPU are of the measured time; first keyframes and losses of the whole run.
+Judges parse all they get; the other players count bytes, which is cheap. One address may not
+bring more players than limits.connections_per_ip of the node.";
+
+/// Loads an RTMP server with publishers and players, and measures what they get.
+#[derive(Debug, Parser)]
+#[command(name = "lockgate-loadgen", version, after_help = EXAMPLES)]
+struct Cli {
+    /// Where to publish and play; with more than one stream, they are numbered behind the name.
+    #[arg(default_value = "rtmp://127.0.0.1/live/load")]
+    url: Target,
+    /// Publishers, each of a stream of its own.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    publishers: usize,
+    /// Players, spread evenly over the streams.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    players: usize,
+    /// How many players judge all they get.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    judges: usize,
+    /// How many players stop reading once they have joined.
+    #[arg(long = "stall", value_name = "N", default_value_t = 0)]
+    stalled: usize,
+    /// Connections made a second.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    join_rate: u32,
+    /// How long publishers send before players join.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    lead: Duration,
+    /// How long to wait once all have joined, before measuring.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    warmup: Duration,
+    /// How long to measure.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    duration: Duration,
+    /// Video, in kbit/s.
+    #[arg(long, value_name = "KBIT", default_value_t = 1000)]
+    bitrate: u64,
+    /// Frames a second.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    fps: u32,
+    /// Frames from one keyframe to the next.
+    #[arg(long, value_name = "FRAMES", default_value_t = 60)]
+    gop: u32,
+    /// Audio, in kbit/s; 0 for none.
+    #[arg(long, value_name = "KBIT", default_value_t = 128)]
+    audio_bitrate: u64,
+    /// The server's process, to report its CPU and memory.
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+    /// Write the report as JSON to a file too, or with "-" to stdout instead of the table.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// No progress lines on stderr.
+    #[arg(long)]
+    quiet: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds")?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+impl Cli {
+    fn load(&self) -> Load {
+        Load {
+            publishers: self.publishers,
+            players: self.players,
+            judges: self.judges,
+            stalled: self.stalled,
+            join_rate: self.join_rate,
+            lead: self.lead,
+            warmup: self.warmup,
+            duration: self.duration,
+            shape: Shape {
+                video_bitrate: self.bitrate * 1000,
+                frame_rate: self.fps,
+                gop: self.gop,
+                audio_bitrate: self.audio_bitrate * 1000,
+            },
+            server: self.pid,
+            ..Load::new(self.url.clone())
+        }
+    }
+
+    fn carry_out(&self) -> anyhow::Result<Report> {
+        let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
+        let wanted = (self.publishers + self.players + 16) as u64;
+        anyhow::ensure!(
+            files >= wanted,
+            "{wanted} sockets need as many open files and {files} are allowed: raise ulimit -n"
+        );
+        let report = crate::run(&self.load(), |progress| {
+            self.tell(progress);
+            ControlFlow::Continue(())
+        })?;
+        let mut stdout = std::io::stdout().lock();
+        match &self.json {
+            Some(path) if path.as_os_str() == "-" => {
+                serde_json::to_writer_pretty(&mut stdout, &report)?;
+                writeln!(stdout)?;
+            }
+            Some(path) => {
+                let json = serde_json::to_vec_pretty(&report)?;
+                fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
+                write!(stdout, "{report}")?;
+            }
+            None => write!(stdout, "{report}")?,
+        }
+        Ok(report)
+    }
+
+    /// A progress line that cannot be written is not worth ending a run.
+    fn tell(&self, progress: &Progress) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr(), "{progress}");
+        }
+    }
+}
+
+/// The command: reads its arguments, runs, reports.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let _ = usage.print();
+            return if usage.use_stderr() {
+                ExitCode::from(EXIT_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match cli.carry_out() {
+        Ok(report) if report.is_complete() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "lockgate-loadgen: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

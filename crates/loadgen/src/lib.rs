@@ -1,0 +1,29 @@
+//! A load generator for RTMP nodes: publishers and players as users would bring them.
+//!
+//! [`run`] drives any number of both from one thread. Frames carry when they were sent, so players
+//! in the same process measure delay with the clock that the stamps were written with.
+
+pub mod cli;
+mod client;
+mod clock;
+mod histogram;
+mod link;
+mod load;
+mod picture;
+mod player;
+mod publisher;
+mod report;
+mod run;
+mod sound;
+mod source;
+mod stamp;
+mod tally;
+mod target;
+mod usage;
+
+pub use load::Load;
+pub use report::{Progress, Report, Server, Spread};
+pub use run::run;
+pub use source::Shape;
+pub use target::{Target, TargetError};
+pub use usage::Usage;

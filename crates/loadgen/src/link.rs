@@ -1,0 +1,91 @@
+//! One socket and its RTMP session.
+//!
+//! Sockets are registered edge-triggered: after an event, reading goes on until the socket is empty.
+
+use std::io::{self, Read, Write};
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::client::{Client, Role};
+use crate::target::Target;
+
+/// A connection that is being made, or is made.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    socket: TcpStream,
+}
+
+impl Link {
+    /// Starts to connect. `receive_buffer` is in bytes; without one the kernel grows it as it
+    /// likes.
+    pub(crate) fn connect(
+        role: Role,
+        target: &Target,
+        stream: &str,
+        receive_buffer: Option<usize>,
+    ) -> io::Result<Self> {
+        let domain = Domain::for_address(target.address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        match socket.connect(&target.address.into()) {
+            Err(error) if !is_under_way(&error) => return Err(error),
+            _ => {}
+        }
+        Ok(Self {
+            client: Client::new(role, target, stream),
+            socket: TcpStream::from_std(socket.into()),
+        })
+    }
+
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut self.socket, token, both)
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut self.socket)
+    }
+
+    /// Reads once; `Ok(None)` when nothing is there, nothing of the buffer at the end.
+    pub(crate) fn read<'a>(&mut self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+        loop {
+            return match self.socket.read(buffer) {
+                Ok(count) => Ok(buffer.get(..count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    /// Writes what the session has to say, as far as the socket takes it.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let output = &mut self.client.output;
+        while !output.is_empty() {
+            match self.socket.write(output) {
+                Ok(written) => drop(output.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_under_way(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Still connecting, or full.
+fn is_under_way(error: &io::Error) -> bool {
+    /// `EINPROGRESS` of Linux, which has no kind of its own.
+    const IN_PROGRESS: i32 = 115;
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
+    ) || error.raw_os_error() == Some(IN_PROGRESS)
+}

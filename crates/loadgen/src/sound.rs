@@ -1,0 +1,88 @@
+//! Synthetic AAC-LC as FLV tag bodies: silence that decodes, padded with data elements.
+//!
+//! 48 kHz stereo, 1,024 samples a frame. Element syntax is that of ISO/IEC 14496-3 §4.4.2.1.
+
+use lockgate_media::silence::Silence;
+
+use crate::stamp::{self, Mark, Stamp};
+
+/// Samples in a frame and a second.
+pub(crate) const SAMPLES: u64 = 1024;
+/// Samples a second.
+pub(crate) const RATE: u64 = 48_000;
+
+/// Where the stamp stands: behind the tag header and the head of a data element.
+const STAMP_AT: usize = 2 + 2;
+/// Longest data element: a count of 255 and an extension of up to 255 more.
+const LONGEST: usize = 510;
+
+/// The sequence header: AAC-LC, 48 kHz, stereo.
+pub(crate) fn header() -> Vec<u8> {
+    vec![0xaf, 0, 0x11, 0x90]
+}
+
+/// Appends one frame of about `size` bytes.
+pub(crate) fn frame(out: &mut Vec<u8>, size: usize, mark: Mark, at: Stamp) {
+    let end = out.len() + size;
+    let silence = Silence::Stereo.frame();
+    out.extend([0xaf, 1]);
+    data_element(out, 0, stamp::SIZE);
+    mark.write(at, out);
+    let mut tag = 1;
+    while let Some(room) = end.checked_sub(out.len() + silence.len() + 3)
+        && room > 0
+    {
+        let length = room.min(LONGEST);
+        data_element(out, tag % 16, length);
+        out.resize(out.len() + length, 0xff);
+        tag += 1;
+    }
+    out.extend(silence);
+}
+
+/// The head of a byte-aligned data element; `length` bytes follow.
+fn data_element(out: &mut Vec<u8>, tag: u8, length: usize) {
+    out.push(0b1000_0001 | (tag << 1));
+    let count = u8::try_from(length).unwrap_or(255);
+    out.push(count);
+    if count == 255 {
+        out.push(u8::try_from(length - 255).unwrap_or(255));
+    }
+}
+
+/// The stamp of a frame.
+pub(crate) fn stamp(body: &[u8], mark: Mark) -> Option<Stamp> {
+    mark.read(body.get(STAMP_AT..)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockgate_media::sequence::AudioFormat;
+
+    #[test]
+    fn the_header_says_48_khz_stereo() {
+        let format = AudioFormat::parse(&header()).unwrap();
+        assert_eq!(
+            (format.sample_rate, format.channels),
+            (Some(48_000), Some(2))
+        );
+        assert!(format.plain_aac_lc);
+    }
+
+    #[test]
+    fn frames_have_about_the_size_asked_for_and_their_stamp() {
+        for size in [0, 60, 341, 700, 2_000] {
+            let (mark, mut body) = (Mark::new(), Vec::new());
+            let at = Stamp { sent: 1, number: 2 };
+            frame(&mut body, size, mark, at);
+            assert_eq!(stamp(&body, mark), Some(at));
+            assert!(
+                body.len().abs_diff(size.max(49)) <= 4,
+                "{size}: {}",
+                body.len()
+            );
+            assert!(body.ends_with(Silence::Stereo.frame()));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! One publisher's stream: which frame is due when, and its bytes.
+
+use std::time::{Duration, Instant};
+
+use lockgate_rtmp::chunk::kind;
+
+use crate::picture;
+use crate::sound;
+use crate::stamp::{Mark, Stamp};
+
+/// How many times the size of another frame a keyframe is; encoders lie between 4 and 10.
+const KEY_WEIGHT: u64 = 6;
+
+/// What the publishers send.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Bits a second of video.
+    pub video_bitrate: u64,
+    /// Frames a second.
+    pub frame_rate: u32,
+    /// Frames from one keyframe to the next.
+    pub gop: u32,
+    /// Bits a second of audio; 0 for none.
+    pub audio_bitrate: u64,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            video_bitrate: 1_000_000,
+            frame_rate: 30,
+            gop: 60,
+            audio_bitrate: 128_000,
+        }
+    }
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) kind: u8,
+    /// Milliseconds from the start of the stream.
+    pub(crate) timestamp: u32,
+    /// When it should go out.
+    pub(crate) at: Instant,
+}
+
+/// A stream that is being sent.
+#[derive(Debug)]
+pub(crate) struct Source {
+    shape: Shape,
+    start: Instant,
+    video: u64,
+    audio: u64,
+}
+
+impl Source {
+    pub(crate) fn new(shape: Shape, start: Instant) -> Self {
+        Self {
+            shape,
+            start,
+            video: 0,
+            audio: 0,
+        }
+    }
+
+    /// The next message.
+    pub(crate) fn due(&self) -> Due {
+        let rate = u64::from(self.shape.frame_rate.max(1));
+        let video = self.video * 1_000_000_000 / rate;
+        let audio = self.audio * sound::SAMPLES * 1_000_000_000 / sound::RATE;
+        let (kind, nanos) = if self.shape.audio_bitrate > 0 && audio < video {
+            (kind::AUDIO, audio)
+        } else {
+            (kind::VIDEO, video)
+        };
+        Due {
+            kind,
+            // RTMP's timestamps wrap at 32 bits.
+            timestamp: u32::try_from(nanos / 1_000_000 % (1 << 32)).unwrap_or(0),
+            at: self.start + Duration::from_nanos(nanos),
+        }
+    }
+
+    /// Appends the payload of the message that is due, sent at `sent` on the run's clock, and goes
+    /// on to the next.
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, sent: u64, mark: Mark) {
+        if self.due().kind == kind::AUDIO {
+            let number = self.audio;
+            self.audio += 1;
+            let size = self.shape.audio_bitrate * sound::SAMPLES / sound::RATE / 8;
+            sound::frame(out, bytes(size), mark, Stamp { sent, number });
+        } else {
+            let number = self.video;
+            self.video += 1;
+            let gop = u64::from(self.shape.gop.max(1));
+            let (gop, nth) = (number / gop, number % gop);
+            let size = self.frame_size(nth);
+            picture::frame(out, gop, nth, size, mark, Stamp { sent, number });
+        }
+    }
+
+    fn frame_size(&self, nth: u64) -> usize {
+        let gop = u64::from(self.shape.gop.max(1));
+        let rate = u64::from(self.shape.frame_rate.max(1));
+        let of_gop = self.shape.video_bitrate * gop / rate / 8;
+        let share = of_gop / (gop - 1 + KEY_WEIGHT);
+        bytes(if nth == 0 { share * KEY_WEIGHT } else { share })
+    }
+}
+
+fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_seconds_have_the_bitrate_and_the_frames_asked_for() {
+        let shape = Shape::default();
+        let start = Instant::now();
+        let mut source = Source::new(shape, start);
+        let (mark, mut bits, mut frames) = (Mark::new(), [0, 0], [0, 0]);
+        let mut before = start;
+        loop {
+            let due = source.due();
+            if due.at >= start + Duration::from_secs(10) {
+                break;
+            }
+            assert!(due.at >= before);
+            before = due.at;
+            let mut body = Vec::new();
+            source.write(&mut body, 0, mark);
+            let track = usize::from(due.kind == kind::VIDEO);
+            bits[track] += body.len() * 8;
+            frames[track] += 1;
+        }
+        assert_eq!(frames, [469, 300]);
+        for (bits, rate) in bits.into_iter().zip([1_280_000.0, 10_000_000.0]) {
+            assert!((bits as f64 / rate - 1.0).abs() < 0.02, "{bits} of {rate}");
+        }
+    }
+}
