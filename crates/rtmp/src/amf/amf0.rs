@@ -134,7 +134,7 @@ pub fn encode(value: &Value, output: &mut Vec<u8>) {
             output.extend_from_slice(&[0; 2]);
         }
         // AMF0 has no bytes.
-        Value::ByteArray(_) => output.push(UNSUPPORTED),
+        Value::ByteArray(_) => output.push(UNDEFINED),
     }
 }
 

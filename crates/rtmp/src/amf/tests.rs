@@ -259,6 +259,15 @@ fn long_strings_and_names_are_written_as_amf0_can() {
     assert!(values[0].get(&"é".repeat(32_767)).is_some());
 }
 
+#[test]
+fn bytes_that_amf0_cannot_hold_become_undefined() {
+    let values = amf0(b"\x11\x0c\x05\x01\x02").expect("AMF3 inside AMF0");
+    assert_eq!(values, [Value::ByteArray(vec![1, 2])]);
+    let mut output = Vec::new();
+    amf0::encode(&values[0], &mut output);
+    assert_eq!(amf0(&output), Ok(vec![Value::Undefined]));
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
