@@ -28,6 +28,9 @@ pub use error::{AcceptError, ConnectionError};
 const REPLIES_BEFORE_PAUSE: usize = 16 << 10;
 /// Lent replies beyond this mean that their player does not read.
 const LONGEST_LENT: usize = 256 << 10;
+/// What peers that publish nothing may make the reader hold: strangers and players send commands
+/// only. Enough for what a publisher may send along with `publish`, which is one read at most.
+const PARTIAL_BYTES_UNPUBLISHED: usize = 256 << 10;
 /// An empty queue keeps no more room than this; what a read brings is bounded by its buffer.
 const KEPT_EVENTS: usize = 64;
 /// How long a closing connection waits for the peer to close its side.
@@ -40,7 +43,8 @@ pub struct ConnectionConfig {
     pub handshake_timeout: Duration,
     /// How long replies may wait for a peer that has to read them.
     pub write_timeout: Duration,
-    /// Bounds on what the peer may make the reader hold.
+    /// Bounds on what the peer may make the reader hold. Until it publishes, the bound on
+    /// incomplete messages is 256 KiB at most.
     pub limits: Limits,
     /// The session's settings.
     pub session: session::Config,
@@ -70,6 +74,8 @@ pub struct Connection {
     failed: Option<ConnectionError>,
     over: bool,
     bytes_in: u64,
+    /// [`Limits::partial_bytes`] of a publisher.
+    partial_bytes: usize,
     write_timeout: Duration,
     /// When the replies at hand must be written.
     write_deadline: Option<Instant>,
@@ -100,6 +106,7 @@ impl Connection {
             failed: None,
             over: false,
             bytes_in: 0,
+            partial_bytes: config.limits.partial_bytes,
             write_timeout: config.write_timeout,
             write_deadline: None,
             lent: false,
@@ -137,7 +144,8 @@ impl Connection {
         }
     }
 
-    /// The next event; `Ok(None)` once the peer has closed its side or after an error.
+    /// The next event; `Ok(None)` once the peer has closed or reset the connection, or after an
+    /// error.
     ///
     /// Writes the replies that wait before it waits itself, unless writes are lent. Cancel-safe:
     /// what is read is kept in the connection. Answer a request before asking for the next event.
@@ -158,8 +166,13 @@ impl Connection {
             let open = scratch::read(&socket, |input| {
                 self.take_in(input);
                 !input.is_empty()
-            })?;
-            self.over = open == Some(false);
+            });
+            self.over = match open {
+                Ok(open) => open == Some(false),
+                // A player that is ended while packets come to it resets: that is its goodbye.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => true,
+                Err(error) => return Err(error.into()),
+            };
         }
     }
 
@@ -271,6 +284,14 @@ impl Connection {
 
     /// Turns bytes into events. Only called with empty queues.
     fn take_in(&mut self, mut input: &[u8]) {
+        let publishing = self.session.is_publishing();
+        let most = if publishing {
+            usize::MAX
+        } else {
+            PARTIAL_BYTES_UNPUBLISHED
+        };
+        self.reader
+            .limit_partial_bytes(self.partial_bytes.min(most));
         self.bytes_in += u64::try_from(input.len()).unwrap_or(0);
         self.session.received(input.len());
         while self.failed.is_none() {

@@ -105,6 +105,11 @@ impl Reader {
         }
     }
 
+    /// Changes the limit on incomplete messages; those held already stay.
+    pub fn limit_partial_bytes(&mut self, bytes: usize) {
+        self.limits.partial_bytes = bytes;
+    }
+
     /// Bytes of memory that incomplete messages hold.
     pub fn partial_bytes(&self) -> usize {
         self.partial

@@ -171,6 +171,19 @@ async fn the_end_of_the_stream_is_no_event() {
 }
 
 #[tokio::test]
+async fn a_reset_is_the_end_of_the_stream_too() {
+    let (mut client, mut connection) = accept(ConnectionConfig::default()).await;
+    client.write_all(&connect()).await.expect("writes");
+    assert!(matches!(next(&mut connection).await, Event::Connect(_)));
+    connection.session().accept_connect();
+    connection.flush().await.expect("flushes");
+    // Closing with unread bytes in the socket resets.
+    client.readable().await.expect("replies");
+    drop(client);
+    assert!(matches!(connection.next().await, Ok(None)));
+}
+
+#[tokio::test]
 async fn chunks_that_come_with_the_handshake_are_kept() {
     let (mut client, server) = sockets().await;
     let all = [&[3], &[0; 3072][..], &connect()].concat();
@@ -313,6 +326,53 @@ async fn a_lent_peer_that_asks_and_never_reads_is_cut() {
         end = until_cut => assert!(matches!(end, Err(ConnectionError::Unread)), "{end:?}"),
         () = flood => {}
     }
+}
+
+/// The start of a message of 8 MB, with `bytes` of it.
+fn start_of_video(bytes: usize) -> Vec<u8> {
+    let mut output = Vec::new();
+    write_message(
+        &mut output,
+        2,
+        0,
+        kind::SET_CHUNK_SIZE,
+        0,
+        &[0x7f, 0xff, 0xff, 0xff],
+        128,
+    );
+    output.extend_from_slice(&[6, 0, 0, 0, 0x7f, 0xff, 0xff, 9, 1, 0, 0, 0]);
+    output.resize(output.len() + bytes, 0x17);
+    output
+}
+
+#[tokio::test]
+async fn only_publishers_may_send_large_messages() {
+    let (mut client, mut connection) = accept(ConnectionConfig::default()).await;
+    let start = start_of_video(1 << 20);
+    tokio::select! {
+        event = connection.next() => {
+            assert!(matches!(event, Err(ConnectionError::Chunk(_))), "{event:?}");
+        }
+        () = async {
+            let _ = client.write_all(&start).await;
+            std::future::pending::<()>().await;
+        } => {}
+    }
+
+    let (mut client, mut connection) = accept(ConnectionConfig::default()).await;
+    client
+        .write_all(&[connect(), publish()].concat())
+        .await
+        .expect("writes");
+    assert!(matches!(next(&mut connection).await, Event::Connect(_)));
+    connection.session().accept_connect();
+    assert!(matches!(next(&mut connection).await, Event::Publish(_)));
+    connection.session().accept_publish();
+    let rest = vec![0x17; 0x7f_ffff - (1 << 20)];
+    let all = [start_of_video(1 << 20), rest].concat();
+    let (sent, event) = tokio::join!(client.write_all(&all), connection.next());
+    sent.expect("writes");
+    assert!(matches!(event, Ok(Some(Event::Media { payload, .. })) if payload.len() == 0x7f_ffff));
 }
 
 #[tokio::test]
