@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::codec::AudioCodec;
 use crate::flv::{AudioTag, Part, VideoTag};
 use crate::silence::Silence;
 
@@ -218,7 +219,8 @@ impl Packet {
     pub fn stand_in(&self) -> Option<&Arc<Self>> {
         let silence = self.silence?;
         let made = self.stand_in.get_or_init(|| {
-            let tag = AudioTag::parse(&self.payload)?;
+            let tag =
+                AudioTag::parse(&self.payload).filter(|tag| tag.codec == Some(AudioCodec::Aac))?;
             let prefix = self.payload.get(..tag.data?)?;
             let body = Bytes::from([prefix, silence.frame()].concat());
             Some(Arc::new(Self::build(
@@ -303,6 +305,8 @@ mod tests {
         assert_eq!(&silent.payload()[..5], b"\x91mp4a");
         assert_eq!(&silent.payload()[5..], Silence::Stereo.frame());
         assert!(packet(Track::Audio, &[0xaf, 1, 0x55]).stand_in().is_none());
+        let mp3 = packet(Track::Audio, &[0x2f, 0x55]).with_silence(Some(Silence::Mono));
+        assert!(mp3.stand_in().is_none(), "the silence is AAC");
     }
 
     #[test]

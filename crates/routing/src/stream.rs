@@ -23,6 +23,7 @@ use crate::player::{End, Ended, Seat, Sink};
 use crate::publication::Cut;
 use crate::report::{PublisherReport, StreamReport, StreamState};
 use crate::ring::{Ring, View};
+use crate::throttle::Throttle;
 use crate::timeline::Timeline;
 
 /// Players that one fan-out task takes before a stream gets another.
@@ -51,6 +52,7 @@ pub(crate) struct Stream {
     state: Mutex<State>,
     links: Mutex<Vec<Arc<Link>>>,
     tasks: TaskTracker,
+    jump_log: Throttle,
 }
 
 #[derive(Debug)]
@@ -151,6 +153,7 @@ impl Stream {
             state: Mutex::new(state),
             links: Mutex::new(Vec::new()),
             tasks,
+            jump_log: Throttle::default(),
         }
     }
 
@@ -183,6 +186,8 @@ impl Stream {
         }
         state.epoch += 1;
         state.need_key = true;
+        // Another encoder: what it sends is not known before it says so.
+        (state.video, state.audio) = (None, None);
         state.timeline.resume();
         state.ring.end_gop();
         let epoch = state.epoch;
@@ -265,10 +270,12 @@ impl Stream {
             if let Some(jump) = jump {
                 state.jumps += 1;
                 self.metrics.count_jump(jump);
-                tracing::warn!(
-                    stream = %self.id, track = track.name(), jump = jump.label(), timestamp,
-                    "the publisher's clock jumped and was rebased"
-                );
+                if let Some(times) = self.jump_log.note(received) {
+                    tracing::warn!(
+                        stream = %self.id, track = track.name(), jump = jump.label(), timestamp, times,
+                        "the publisher's clock jumped and was rebased"
+                    );
+                }
             }
             time
         } else {
