@@ -39,7 +39,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// What a connection is set to.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionConfig {
-    /// How long a handshake may take from the first byte to the last.
+    /// How long a handshake may take, from the accepted socket on.
     pub handshake_timeout: Duration,
     /// How long replies may wait for a peer that has to read them.
     pub write_timeout: Duration,

@@ -14,6 +14,9 @@ const BLOCK: usize = 1536;
 /// The only version of C0 in use. RTMPE, version 6, is not spoken.
 const VERSION: u8 = 3;
 
+/// The last version ever in use, one of RTMPE. Text protocols start above 31 (§5.2.2), TLS with 22.
+const LAST_VERSION: u8 = 9;
+
 /// C1, S1, C2 or S2.
 type Block = [u8; BLOCK];
 
@@ -117,8 +120,7 @@ fn feed(
             match input.first() {
                 None => return Ok(false),
                 Some(&VERSION) => seen.reserve_exact(1 + BLOCK),
-                // Versions of 32 and up are not allowed, so that text protocols show themselves.
-                Some(&version) if version >= 32 => return Err(HandshakeError::NotRtmp(version)),
+                Some(&byte) if byte > LAST_VERSION => return Err(HandshakeError::NotRtmp(byte)),
                 Some(&version) => return Err(HandshakeError::Version(version)),
             }
         }

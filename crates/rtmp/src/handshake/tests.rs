@@ -118,7 +118,7 @@ fn other_protocols_are_told_apart_by_their_first_byte() {
         error
     };
     assert_eq!(fail(b"GET / HTTP/1.1\r\n"), HandshakeError::NotRtmp(b'G'));
-    assert_eq!(fail(b"\x16\x03\x01"), HandshakeError::Version(0x16));
+    assert_eq!(fail(b"\x16\x03\x01"), HandshakeError::NotRtmp(0x16));
     assert_eq!(fail(&[6]), HandshakeError::Version(6));
     assert_eq!(fail(&[6]).label(), "version");
     assert_eq!(fail(b"P").label(), "not_rtmp");
