@@ -186,13 +186,17 @@ impl Fanout {
             let notified = link.notify.notified();
             tokio::pin!(notified);
             let ticked = poll_fn(|cx| {
+                // First: a task that is never done waiting for packets still cuts who is stuck.
+                if tick.poll_tick(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
                 if self.poll_blocked(cx) || notified.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(false);
                 }
                 if holding && hold.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(false);
                 }
-                tick.poll_tick(cx).map(|_| true)
+                Poll::Pending
             })
             .await;
             if ticked {

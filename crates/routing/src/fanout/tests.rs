@@ -471,3 +471,31 @@ async fn shutdown_ends_everyone_and_lets_nobody_in() {
     assert!(scene.router.publish(&stream(), origin()).is_err());
     assert!(scene.router.subscribe(&stream(), origin()).is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_never_done_still_cuts_who_is_stuck() {
+    let mut scene = Scene::new(Config {
+        fanout_tasks: std::num::NonZeroUsize::MIN,
+        ..no_hold()
+    });
+    let socket = Socket::default();
+    let mut stuck = scene.join(&socket);
+    socket.0.lock().stuck = true;
+    // More than it serves in one go: packets come before it is through with those it has.
+    let _others: Vec<_> = (0..2 * SLICE)
+        .map(|_| scene.join(&Socket::default()))
+        .collect();
+    for n in 0..1000 {
+        scene.push(Track::Video, n * 33, if n % 30 == 0 { KEY } else { DELTA });
+        scene.publication.flush();
+        tokio::select! {
+            biased;
+            ended = stuck.ended() => {
+                assert!(matches!(ended.why, End::TooSlow));
+                return;
+            }
+            () = tokio::time::advance(Duration::from_millis(33)) => {}
+        }
+    }
+    panic!("33 seconds have passed");
+}
