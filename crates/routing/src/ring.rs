@@ -14,6 +14,9 @@ use crate::config::RingLimits;
 
 /// Most headers kept beside a ring: those of every track of a multitrack stream fit.
 const MAX_HEADERS: usize = 32;
+/// Longest header kept: they stay for as long as the stream, beside what its bounds count, and
+/// every player that joins is sent all of them. Those of real encoders are a few KB at most.
+const MAX_HEADER_BYTES: usize = 256 * 1024;
 
 /// A header and where in the ring it stood.
 #[derive(Debug, Clone)]
@@ -132,9 +135,11 @@ impl Ring {
         self.evict(now);
     }
 
-    /// The publisher changed: what it will send does not continue the GOP held.
-    pub fn end_gop(&mut self) {
+    /// The publisher changed: what it will send does not continue the GOP held, and who joins from
+    /// now on must not wait for a track that only the old one had.
+    pub fn change_publisher(&mut self) {
         self.view.newest_key = None;
+        self.view.headers = Arc::default();
     }
 
     /// What readers see.
@@ -181,6 +186,9 @@ impl Ring {
     }
 
     fn keep_header(&mut self, seq: u64, number: u16, packet: &Arc<Packet>) {
+        if packet.payload().len() > MAX_HEADER_BYTES {
+            return;
+        }
         let headers = Arc::make_mut(&mut self.view.headers);
         let room = headers.len() < MAX_HEADERS;
         let same = headers.iter_mut().find(|held| {
@@ -330,6 +338,23 @@ mod tests {
         assert_eq!(writer.ring.view().newest_key(), None);
         assert_eq!(writer.ring.view().headers().len(), 1);
         assert_eq!(writer.ring.view().headers()[0].seq, 3);
+    }
+
+    #[test]
+    fn headers_are_kept_within_bounds_and_as_long_as_their_publisher() {
+        let mut writer = Writer::new(limits(1000, 1 << 30, 1000));
+        writer.push(HEADER, 0);
+        let long = [OTHER_HEADER, &[0; MAX_HEADER_BYTES]].concat();
+        writer.push(Box::leak(long.into()), 1);
+        let numbers = (1..100u8).map(|track| [b"\x96\x00hvc1", &[track][..]].concat());
+        for header in numbers {
+            writer.push(Box::leak(header.into()), 2);
+        }
+        let kept = writer.ring.view().headers();
+        assert_eq!(kept[0].packet.payload(), HEADER, "not the long one");
+        assert_eq!(kept.len(), MAX_HEADERS);
+        writer.ring.change_publisher();
+        assert!(writer.ring.view().headers().is_empty());
     }
 
     #[test]

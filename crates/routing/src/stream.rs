@@ -189,7 +189,7 @@ impl Stream {
         // Another encoder: what it sends is not known before it says so.
         (state.video, state.audio) = (None, None);
         state.timeline.resume();
-        state.ring.end_gop();
+        state.ring.change_publisher();
         let epoch = state.epoch;
         drop(state);
         self.phase.send_if_modified(|phase| {
