@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use dashmap::mapref::one::RefMut;
 use lockgate_media::Track;
 use prometheus::Registry;
 use thiserror::Error;
@@ -53,6 +54,30 @@ pub enum SubscribeError {
     Draining,
 }
 
+/// Why there is no stream for somebody.
+enum NoStream {
+    Full,
+    Draining,
+}
+
+impl From<NoStream> for PublishError {
+    fn from(why: NoStream) -> Self {
+        match why {
+            NoStream::Full => Self::Full,
+            NoStream::Draining => Self::Draining,
+        }
+    }
+}
+
+impl From<NoStream> for SubscribeError {
+    fn from(why: NoStream) -> Self {
+        match why {
+            NoStream::Full => Self::Full,
+            NoStream::Draining => Self::Draining,
+        }
+    }
+}
+
 /// The streams of a node.
 #[derive(Debug)]
 pub struct Router {
@@ -97,13 +122,13 @@ impl Router {
     /// Why it may not be.
     pub fn publish(&self, id: &StreamId, origin: Origin) -> Result<Publication, PublishError> {
         let seats = &self.seats;
-        if seats.draining.load(Ordering::Acquire) {
-            return Err(PublishError::Draining);
-        }
-        if seats.publishers.load(Ordering::Relaxed) >= seats.config.limits.publishers {
+        // Who takes a name over adds nobody: the one it is taken from is on its way out.
+        let replaces = || seats.streams.get(id).is_some_and(|it| it.is_published());
+        if seats.publishers.load(Ordering::Relaxed) >= seats.config.limits.publishers && !replaces()
+        {
             return Err(PublishError::Full);
         }
-        let stream = seats.stream(id).ok_or(PublishError::Full)?;
+        let stream = seats.stream(id)?;
         if seats.config.conflict == Conflict::Reject && stream.is_published() {
             seats.metrics.returns.with_label_values(&["rejected"]).inc();
             return Err(PublishError::Busy);
@@ -137,13 +162,10 @@ impl Router {
     /// Why there is none.
     pub fn subscribe(&self, id: &StreamId, origin: Origin) -> Result<Subscription, SubscribeError> {
         let seats = &self.seats;
-        if seats.draining.load(Ordering::Acquire) {
-            return Err(SubscribeError::Draining);
-        }
         if seats.players.load(Ordering::Relaxed) >= seats.config.limits.players {
             return Err(SubscribeError::Full);
         }
-        let stream = seats.stream(id).ok_or(SubscribeError::Full)?;
+        let stream = seats.stream(id)?;
         if stream.player_count() >= seats.config.limits.players_per_stream {
             return Err(SubscribeError::StreamFull);
         }
@@ -227,21 +249,23 @@ impl Router {
 }
 
 impl Seats {
-    /// The stream of this name, made when there is none; `None` when there may be no more. While
-    /// the answer is held no one ends or forgets the stream.
-    fn stream(
-        &self,
-        id: &StreamId,
-    ) -> Option<dashmap::mapref::one::RefMut<'_, StreamId, Arc<Stream>>> {
+    /// The stream of this name, made when there is none. While the answer is held no one ends or
+    /// forgets the stream.
+    fn stream(&self, id: &StreamId) -> Result<RefMut<'_, StreamId, Arc<Stream>>, NoStream> {
         let full = self.streams.len() >= self.config.limits.streams;
-        match self.streams.entry(id.clone()) {
-            Entry::Occupied(entry) if !entry.get().has_ended() => Some(entry.into_ref()),
+        let entry = self.streams.entry(id.clone());
+        // Asked under the registry's lock: a shutdown that it does not see yet sees the stream.
+        if self.draining.load(Ordering::Acquire) {
+            return Err(NoStream::Draining);
+        }
+        match entry {
+            Entry::Occupied(entry) if !entry.get().has_ended() => Ok(entry.into_ref()),
             Entry::Occupied(mut entry) => {
                 entry.insert(self.new_stream(id));
-                Some(entry.into_ref())
+                Ok(entry.into_ref())
             }
-            Entry::Vacant(_) if full => None,
-            Entry::Vacant(entry) => Some(entry.insert(self.new_stream(id))),
+            Entry::Vacant(_) if full => Err(NoStream::Full),
+            Entry::Vacant(entry) => Ok(entry.insert(self.new_stream(id))),
         }
     }
 
@@ -281,15 +305,20 @@ impl Seats {
             self.end(stream, Cut::Shutdown, || End::StreamEnded);
             return;
         }
+        if !stream.watch() {
+            return;
+        }
         let (seats, stream) = (Arc::clone(self), Arc::clone(stream));
         tokio::spawn(async move {
-            tokio::time::sleep(grace).await;
-            seats.end_if(
-                &stream,
-                Cut::Shutdown,
-                || End::StreamEnded,
-                |it| it.is_deserted(epoch),
-            );
+            while let Some(since) = stream.deserted() {
+                tokio::time::sleep_until(since + grace).await;
+                seats.end_if(
+                    &stream,
+                    Cut::Shutdown,
+                    || End::StreamEnded,
+                    |it| it.is_deserted_since(since),
+                );
+            }
         });
     }
 
@@ -314,3 +343,6 @@ impl Seats {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,10 @@ struct State {
     timeline: Timeline,
     jumps: u64,
     publisher: Option<Publisher>,
+    /// Since when the stream waits for a publisher to come back.
+    deserted: Option<tokio::time::Instant>,
+    /// A task waits for the end of the grace.
+    watched: bool,
     epoch: u64,
     /// Frames before the first keyframe of a publication decode for nobody.
     need_key: bool,
@@ -136,6 +140,8 @@ impl Stream {
             timeline: Timeline::default(),
             jumps: 0,
             publisher: None,
+            deserted: None,
+            watched: false,
             epoch: 0,
             need_key: true,
             video: None,
@@ -185,6 +191,7 @@ impl Stream {
             old.cut.send_replace(Some(Cut::Replaced));
         }
         state.epoch += 1;
+        state.deserted = None;
         state.need_key = true;
         // Another encoder: what it sends is not known before it says so.
         (state.video, state.audio) = (None, None);
@@ -208,14 +215,27 @@ impl Stream {
         let current = state.epoch == epoch && state.publisher.is_some();
         if current {
             state.publisher = None;
+            state.deserted = Some(tokio::time::Instant::now());
         }
         current
     }
 
-    /// Whether nobody has taken up the stream since `epoch` broke off.
-    pub(crate) fn is_deserted(&self, epoch: u64) -> bool {
-        let state = self.state.lock();
-        state.epoch == epoch && state.publisher.is_none()
+    /// Whether whoever asks is to watch over the grace: one task does, however often publishers
+    /// come and go.
+    pub(crate) fn watch(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().watched, true)
+    }
+
+    /// Since when nobody publishes a stream that was published; `None` ends the watch.
+    pub(crate) fn deserted(&self) -> Option<tokio::time::Instant> {
+        let mut state = self.state.lock();
+        state.watched = state.deserted.is_some();
+        state.deserted
+    }
+
+    /// Whether nobody has taken up the stream since then.
+    pub(crate) fn is_deserted_since(&self, then: tokio::time::Instant) -> bool {
+        self.state.lock().deserted == Some(then)
     }
 
     /// Ends the stream for everybody.
@@ -227,6 +247,7 @@ impl Stream {
         let mut state = self.state.lock();
         // A publisher that still pushes is told, and its packets go nowhere.
         state.epoch += 1;
+        state.deserted = None;
         if let Some(publisher) = state.publisher.take() {
             publisher.cut.send_replace(Some(cut));
         }
