@@ -16,7 +16,7 @@ pub struct Load {
     pub players: usize,
     /// How many of the players parse and judge what they get; the others count bytes.
     pub judges: usize,
-    /// How many of the players stop reading once they have joined: the last ones.
+    /// How many of the players stop reading once they have joined.
     pub stalled: usize,
     /// Connections made a second.
     pub join_rate: u32,

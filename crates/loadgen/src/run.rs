@@ -59,6 +59,8 @@ struct Run<'a, W> {
     clock: Clock,
     publishers: Vec<Option<Publisher>>,
     players: Vec<Option<Player>>,
+    /// What each player, in the order they join, is to do.
+    habits: Vec<Habit>,
     /// When which publisher sends next.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
     tally: Tally,
@@ -98,6 +100,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             clock: Clock::new(),
             publishers: Vec::new(),
             players: Vec::new(),
+            habits: Habit::spread(load.players, load.judges, load.stalled),
             due: BinaryHeap::new(),
             tally: Tally::default(),
             ended: 0,
@@ -173,13 +176,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         let load = self.load;
         let streams = load.publishers.max(1);
         let stream = load.target.stream(at % streams, streams);
-        let habit = if at + load.stalled >= load.players {
-            Habit::Stall
-        } else if at < load.judges {
-            Habit::Judge
-        } else {
-            Habit::Count
-        };
+        let habit = self.habits.get(at).copied().unwrap_or(Habit::Count);
         let buffer = (habit == Habit::Stall).then_some(STALLED_BUFFER);
         let link = self.link(Role::Play, &stream, buffer, self.publishers.len() + at)?;
         self.players.push(Some(Player::new(link, habit)));
@@ -345,9 +342,9 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
 
     /// Video frames that the judge with the fewest has got; one that is gone has none.
     fn fewest_frames(&self) -> u64 {
-        let reading = self.load.players.saturating_sub(self.load.stalled);
-        let judges = self.players.iter().take(self.load.judges.min(reading));
-        let frames = judges.map(|slot| slot.as_ref().map_or(0, Player::frames));
+        let players = self.players.iter().zip(&self.habits);
+        let judges = players.filter(|(_, habit)| **habit == Habit::Judge);
+        let frames = judges.map(|(slot, _)| slot.as_ref().map_or(0, Player::frames));
         frames.min().unwrap_or(0)
     }
 
