@@ -66,7 +66,7 @@ impl Asked {
         let id = StreamId::new(app, name).unwrap();
         (
             origin.connection.get(),
-            self.router.publish(&id, origin).unwrap(),
+            self.router.publish(&id.clone().into(), origin).unwrap(),
         )
     }
 
@@ -75,7 +75,7 @@ impl Asked {
         let id = StreamId::new(app, name).unwrap();
         (
             origin.connection.get(),
-            self.router.subscribe(&id, origin).unwrap(),
+            self.router.subscribe(&id.clone().into(), origin).unwrap(),
         )
     }
 }

@@ -119,10 +119,9 @@ impl Scene {
         cursor.catch_up(&self.view, Duration::from_secs(60));
         while let Some(step) = cursor.next(&self.view, self.switches, SILENCE, &mut self.dropped) {
             self.got.push(name(&step.packet));
-            if let Some(seq) = step.seq.filter(|_| step.packet.track() == Track::Video) {
-                if step.packet.is_frame() {
-                    self.sent_frames.push((seq, step.packet.class()));
-                }
+            let video = step.packet.track() == Track::Video && step.packet.is_frame();
+            if let Some(seq) = step.seq.filter(|_| video) {
+                self.sent_frames.push((seq, step.packet.class()));
             }
         }
         assert!(cursor.is_at_head(&self.view));
