@@ -17,10 +17,9 @@ use lockgate_routing::{
     Source, SubscribeError, Subscription,
 };
 use lockgate_rtmp::chunk;
-use lockgate_rtmp::connection::Connection;
+use lockgate_rtmp::connection::{Connection, Socket};
 use lockgate_rtmp::session::{Event, PlayRequest};
 use prometheus::Registry;
-use tokio::net::TcpStream;
 use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
@@ -96,7 +95,7 @@ impl Egress {
             return ControlFlow::Break(());
         }
         let socket = Arc::clone(connection.socket());
-        if let Err(error) = socket2::SockRef::from(&*socket).set_tcp_notsent_lowat(UNSENT) {
+        if let Err(error) = socket.bound_unsent(UNSENT) {
             debug!(%error, "the kernel may queue more than it should for this player");
         }
         connection.lend_writes(true);
@@ -292,7 +291,7 @@ async fn part(connection: &mut Connection, ended: Ended) -> ControlFlow<()> {
     next
 }
 
-async fn write_all(socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+async fn write_all(socket: &Socket, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         socket.writable().await?;
         match socket.try_write(bytes) {
@@ -306,7 +305,7 @@ async fn write_all(socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 
 /// A player's socket, as the fan-out sees it.
 struct RtmpSink {
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
 }
 
 impl Sink for RtmpSink {
