@@ -3,6 +3,7 @@
 //! The wire is that of deployed mini-program clients. One owner, [`channels`], knows who is in a
 //! channel; sessions, the API and the media path ask it and keep no copy.
 
+pub mod bans;
 pub mod code;
 pub mod config;
 pub mod gateway;
