@@ -15,7 +15,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ pub struct Config {
     pub rtmp: Rtmp,
     /// `http.*`
     pub http: Http,
+    /// `tls.*`
+    pub tls: Tls,
     /// `api.*`
     pub api: Api,
     /// `log.*`
@@ -99,6 +101,22 @@ pub struct Http {
     /// Where HTTP listens; off loopback it needs `api.token`.
     #[serde(with = "text::address")]
     pub listen: SocketAddr,
+}
+
+/// The listeners behind TLS, and what they prove themselves with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and those that vouch for it, in PEM; read again when the file changes.
+    pub cert: PathBuf,
+    /// The certificate's private key, in PEM; read again when the file changes.
+    pub key: PathBuf,
+    /// Where HTTPS listens; `None`, written as an empty string, is nowhere.
+    #[serde(with = "text::optional_address")]
+    pub https: Option<SocketAddr>,
+    /// Where RTMPS listens; `None`, written as an empty string, is nowhere.
+    #[serde(with = "text::optional_address")]
+    pub rtmps: Option<SocketAddr>,
 }
 
 /// The admin API.

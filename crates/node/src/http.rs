@@ -7,6 +7,7 @@ mod error;
 mod model;
 mod pages;
 mod server;
+mod signalling;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::sync::atomic::AtomicBool;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use lockgate_routing::Router;
+use lockgate_signalling::Signalling;
 use prometheus::Registry;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,8 +31,8 @@ use auth::BearerScheme;
 use error::ApiError;
 pub(crate) use server::Server;
 
-/// The largest body the API reads: a request of it is a few dozen bytes.
-const BODY_MAX: usize = 4096;
+/// The largest body that is read: the longest token, and some.
+const BODY_MAX: usize = 16 * 1024;
 
 /// What handlers see of the node.
 #[derive(Clone)]
@@ -39,6 +41,11 @@ pub(crate) struct State {
     registry: Registry,
     ready: Arc<AtomicBool>,
     token: Option<Secret>,
+    signalling: Signalling,
+    /// Bytes of the largest message of a WebSocket.
+    max_message: usize,
+    /// The host of clients that name none.
+    own_host: String,
 }
 
 impl State {
@@ -47,12 +54,16 @@ impl State {
         router: Arc<Router>,
         registry: Registry,
         ready: Arc<AtomicBool>,
+        signalling: Signalling,
     ) -> Self {
         Self {
             router,
             registry,
             ready,
             token: settings.token.clone(),
+            signalling,
+            max_message: settings.config.signalling.max_message,
+            own_host: settings.config.http.listen.ip().to_string(),
         }
     }
 }
@@ -72,6 +83,7 @@ struct Peer(SocketAddr);
     tags(
         (name = "streams", description = "What is live, and who brings and watches it"),
         (name = "control", description = "Kick a connection, switch a player's gate"),
+        (name = "signalling", description = "What mini-program clients ask"),
         (name = "health", description = "For probes, scrapers and people")
     ),
     modifiers(&BearerScheme)
@@ -81,7 +93,8 @@ struct Document;
 /// Every route and the document of them.
 fn routes() -> (axum::Router<State>, utoipa::openapi::OpenApi) {
     OpenApiRouter::<State>::with_openapi(Document::openapi())
-        .routes(routes!(pages::index))
+        .routes(routes!(signalling::root))
+        .routes(routes!(signalling::gateway))
         .routes(routes!(pages::metrics))
         .routes(routes!(pages::healthz))
         .routes(routes!(pages::readyz))

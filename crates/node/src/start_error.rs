@@ -23,6 +23,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The TLS library has nothing to offer: a bug.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] tokio_rustls::rustls::Error),
     /// Two metrics have the same name: a bug.
     #[error("cannot register the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -34,7 +37,7 @@ impl StartError {
         match self {
             Self::Config(_) => EXIT_CONFIG,
             Self::Bind { .. } => EXIT_BIND,
-            Self::Metrics(_) => 1,
+            Self::Tls(_) | Self::Metrics(_) => 1,
         }
     }
 }

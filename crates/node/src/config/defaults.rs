@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{
     Api, App, AppAccess, Config, Conflict, Egress, Http, Ingest, Limits, Log, LogFormat,
-    MutedAudio, Routing, Rtmp, Shutdown,
+    MutedAudio, Routing, Rtmp, Shutdown, Tls,
 };
 
 /// Loopback only: a node that nobody has configured yet has one open app, so it must not be
@@ -93,6 +93,7 @@ impl Default for Config {
         Self {
             rtmp: Rtmp::default(),
             http: Http::default(),
+            tls: Tls::default(),
             api: Api::default(),
             log: Log::default(),
             limits: Limits::default(),

@@ -12,8 +12,9 @@ use lockgate_rtmp::chunk::Limits;
 use lockgate_rtmp::connection::ConnectionConfig;
 use tracing_subscriber::EnvFilter;
 
-use super::{App, AppAccess, Config, Conflict, MutedAudio};
+use super::{App, AppAccess, Config, Conflict, MutedAudio, Tls};
 use crate::secret::Secret;
+use crate::tls::Pair;
 
 /// A config that was checked as a whole.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Settings {
     pub config: Config,
     /// The API's bearer token; `None` keeps the API to loopback.
     pub(crate) token: Option<Secret>,
+    /// The certificate and its key, as the files hold them now.
+    pub(crate) pair: Option<Pair>,
 }
 
 /// A key whose value does not fit.
@@ -48,7 +51,10 @@ impl TryFrom<&Config> for Settings {
     fn try_from(config: &Config) -> Result<Self, Invalid> {
         check_times(config)?;
         check_sizes(config)?;
-        check_http(config.http.listen, &config.api.token)?;
+        check_http("http.listen", config.http.listen, &config.api.token)?;
+        if let Some(listen) = config.tls.https {
+            check_http("tls.https", listen, &config.api.token)?;
+        }
         EnvFilter::try_new(&config.log.filter).map_err(|error| {
             invalid(
                 "log.filter",
@@ -58,7 +64,9 @@ impl TryFrom<&Config> for Settings {
             )
         })?;
         check_apps(&config.apps)?;
+        let pair = load_pair(&config.tls)?;
         Ok(Self {
+            pair,
             token: Some(&config.api.token)
                 .filter(|t| !t.is_empty())
                 .map(|t| Secret::new(t)),
@@ -211,10 +219,10 @@ fn check_sizes(config: &Config) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn check_http(listen: SocketAddr, token: &str) -> Result<(), Invalid> {
+fn check_http(key: &str, listen: SocketAddr, token: &str) -> Result<(), Invalid> {
     if token.is_empty() && !listen.ip().to_canonical().is_loopback() {
         return Err(invalid(
-            "http.listen",
+            key,
             "off loopback the API needs a bearer token: set api.token (LOCKGATE_API__TOKEN), or listen on 127.0.0.1",
         ));
     }
@@ -225,6 +233,33 @@ fn check_http(listen: SocketAddr, token: &str) -> Result<(), Invalid> {
         ));
     }
     Ok(())
+}
+
+/// Reads the certificate, where there is one; listeners need one.
+fn load_pair(tls: &Tls) -> Result<Option<Pair>, Invalid> {
+    let listener = match (tls.https, tls.rtmps) {
+        (Some(_), _) => Some("tls.https"),
+        (None, Some(_)) => Some("tls.rtmps"),
+        (None, None) => None,
+    };
+    let files = [("tls.cert", &tls.cert), ("tls.key", &tls.key)];
+    let missing = files.iter().find(|(_, file)| file.as_os_str().is_empty());
+    match (missing, listener) {
+        (None, _) => {
+            let pair = Pair::load(&tls.cert, &tls.key);
+            pair.map(Some)
+                .map_err(|error| invalid(error.key(), error.to_string()))
+        }
+        (Some((key, _)), Some(listener)) => {
+            let problem = format!("expected a PEM file, because {listener} is set");
+            Err(invalid(*key, problem))
+        }
+        (Some((key, _)), None) if files.iter().any(|(_, file)| !file.as_os_str().is_empty()) => {
+            let problem = "expected a PEM file: a certificate and its key go together";
+            Err(invalid(*key, problem))
+        }
+        (Some(_), None) => Ok(None),
+    }
 }
 
 fn check_apps(apps: &[App]) -> Result<(), Invalid> {
