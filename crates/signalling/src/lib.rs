@@ -20,6 +20,7 @@ mod session;
 pub mod token;
 pub mod transport;
 mod url;
+pub mod webhook;
 mod wire;
 
 use std::sync::Arc;

@@ -76,7 +76,7 @@ fn banning_again_replaces_and_lifting_lifts() {
     let minute = Some(Duration::from_secs(60));
     let second = bans.add(uid("u1"), minute, "again", at(2)).unwrap();
     assert_ne!(first.id, second.id);
-    assert_eq!(bans.list(at(3)), [second.clone()]);
+    assert_eq!(bans.list(at(3)), std::slice::from_ref(&second));
     assert_eq!(bans.lift(first.id).unwrap(), None);
     assert_eq!(bans.lift(second.id).unwrap(), Some(second));
     assert!(bans.list(at(3)).is_empty());
