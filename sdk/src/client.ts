@@ -364,7 +364,10 @@ export class LockgateClient implements Client {
   }
 
   private notice(room: Room, cmd: string, content: any): void {
+    if (cmd === "TokenWillExpire") return this.emitEvent("token-privilege-will-expire", []);
+    if (cmd === "TokenExpired") return this.emitEvent("token-privilege-did-expire", []);
     const uid = String(content?.UserId ?? "");
+    if (!uid) return log.info("left out:", cmd);
     switch (cmd) {
       case "StreamAdded":
         return room.added(uid);
@@ -379,10 +382,6 @@ export class LockgateClient implements Client {
         return room.moved(uid, String(content.Url));
       case "VideoRotation":
         return room.rotated(uid, Number(content.Rotation) || 0);
-      case "TokenWillExpire":
-        return this.emitEvent("token-privilege-will-expire", []);
-      case "TokenExpired":
-        return this.emitEvent("token-privilege-did-expire", []);
       default:
         log.info("not known:", cmd);
     }
