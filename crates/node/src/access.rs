@@ -103,10 +103,9 @@ mod tests {
 
     fn access() -> Access {
         let app = |name: &str, access, publish: &[&str], play: &[&str]| App {
-            name: name.to_owned(),
-            access,
             publish_keys: publish.iter().map(|&key| key.to_owned()).collect(),
             play_keys: play.iter().map(|&key| key.to_owned()).collect(),
+            ..App::new(name, access)
         };
         Access::new(&[
             app("live", AppAccess::Open, &[], &[]),

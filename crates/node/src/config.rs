@@ -45,6 +45,8 @@ pub struct Config {
     pub routing: Routing,
     /// `egress.*`
     pub egress: Egress,
+    /// `signalling.*`
+    pub signalling: Signalling,
     /// `shutdown.*`
     pub shutdown: Shutdown,
     /// `[[apps]]`: the first part of a stream's path, and who may use it.
@@ -241,6 +243,32 @@ pub struct Egress {
     pub cut_after: Duration,
 }
 
+/// The gateway and its sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Signalling {
+    /// The host that the gateway hands out; empty: the one that the request came in by.
+    pub public_host: String,
+    /// The port that the gateway hands out; 0: the one that the request came in by.
+    pub public_port: u16,
+    /// `host[:port]` of media URLs; empty: the host that the client used and RTMP's port.
+    pub public_rtmp: String,
+    /// How long a member stays whose WebSocket broke.
+    #[serde(with = "text::duration")]
+    pub session_grace: Duration,
+    /// Bytes of the largest message of a session.
+    #[serde(with = "text::bytes_usize")]
+    pub max_message: usize,
+    /// Messages that are read from a session in a second.
+    pub messages_per_second: NonZeroU32,
+    /// Sessions.
+    pub sessions: NonZeroU32,
+    /// Sessions from one IPv4 address or one IPv6 /64.
+    pub sessions_per_ip: NonZeroU32,
+    /// Messages that wait for a session that does not read.
+    pub send_queue: NonZeroU32,
+}
+
 /// Stopping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -265,6 +293,45 @@ pub struct App {
     /// With `access = "keys"`: what a player sends as `?key=`. Empty: nobody plays.
     #[serde(default)]
     pub play_keys: Vec<String>,
+    /// What its tokens are signed with; empty: it asks for none.
+    #[serde(default)]
+    pub certificate: String,
+    /// Whether its channels can be joined.
+    #[serde(default)]
+    pub signalling: AppSignalling,
+    /// Members of one channel.
+    #[serde(default = "defaults::max_members")]
+    pub max_members: NonZeroU32,
+    /// Channels.
+    #[serde(default = "defaults::max_channels")]
+    pub max_channels: NonZeroU32,
+}
+
+impl App {
+    /// An app of which nothing else is said.
+    pub fn new(name: &str, access: AppAccess) -> Self {
+        Self {
+            name: name.to_owned(),
+            access,
+            publish_keys: Vec::new(),
+            play_keys: Vec::new(),
+            certificate: String::new(),
+            signalling: AppSignalling::default(),
+            max_members: defaults::MAX_MEMBERS,
+            max_channels: defaults::MAX_CHANNELS,
+        }
+    }
+}
+
+/// Whether an app's channels can be joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AppSignalling {
+    /// They can, with a token where the app has a certificate.
+    #[default]
+    Open,
+    /// They cannot.
+    Closed,
 }
 
 /// Who may use an app directly.

@@ -12,6 +12,7 @@ use anyhow::Context;
 use lockgate_egress::Egress;
 use lockgate_ingest::Ingest;
 use lockgate_routing::Router;
+use lockgate_signalling::Signalling;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -31,6 +32,7 @@ use crate::tls::{self, Tls};
 #[derive(Debug)]
 pub struct Node {
     router: Arc<Router>,
+    signalling: Signalling,
     rtmp: RtmpListener,
     rtmps: Option<RtmpListener>,
     http: http::Server,
@@ -84,15 +86,19 @@ impl Node {
         let metrics = Metrics::new(&registry)?;
         let router = Router::new(settings.routing(), &registry)?;
         let access = Arc::new(Access::new(&config.apps));
+        let hooks = Arc::new(lockgate_signalling::hooks::NoHooks);
+        let signalling = settings.signalling(addresses.rtmp.port());
+        let signalling = Signalling::new(signalling, hooks, Arc::clone(&router), &registry)?;
+        let admission = signalling.admission(access.clone());
         let ingest = Ingest::new(
             Arc::clone(&router),
-            access.clone(),
+            Arc::clone(&admission),
             config.ingest.idle_timeout,
             &registry,
         )?;
         let egress = Egress::new(
             Arc::clone(&router),
-            access.clone(),
+            admission,
             config.egress.wait_for_publisher,
             &registry,
         )?;
@@ -108,7 +114,13 @@ impl Node {
         );
         let http = http::Server::new(
             acceptor(http, "http"),
-            http::State::new(&settings, Arc::clone(&router), registry, Arc::clone(&ready)),
+            http::State::new(
+                &settings,
+                Arc::clone(&router),
+                registry,
+                Arc::clone(&ready),
+                signalling.clone(),
+            ),
             metrics.clone(),
         );
         let pair = settings.pair.as_ref();
@@ -130,6 +142,7 @@ impl Node {
             certificate,
             addresses,
             router,
+            signalling,
             ready,
             grace: config.shutdown.grace,
         })
@@ -196,10 +209,15 @@ impl Node {
         self.ready.store(false, Ordering::Relaxed);
         info!(grace = ?self.grace, "stopping");
         stop_rtmp.cancel();
+        // Clients first: they look for another node while the media still ends.
+        let sessions = tokio::time::timeout(self.grace, self.signalling.shutdown());
         let told = tokio::time::timeout(self.grace, self.router.shutdown());
-        let (told, _) = tokio::join!(told, rtmp.join_all());
+        let (told, sessions, _) = tokio::join!(told, sessions, rtmp.join_all());
         if told.is_err() {
             warn!("streams did not end within shutdown.grace");
+        }
+        if sessions.is_err() {
+            warn!("sessions did not end within shutdown.grace");
         }
         stop_http.cancel();
         http.join_all().await;

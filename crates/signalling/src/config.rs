@@ -29,6 +29,8 @@ pub struct Config {
     pub max_message: usize,
     /// Messages that are read from a session in a second; more wait in its socket.
     pub messages_per_second: u32,
+    /// Sessions.
+    pub sessions: usize,
     /// Sessions from one address.
     pub sessions_per_ip: usize,
     /// Messages that wait for a session that does not read.
@@ -77,6 +79,7 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             max_message: 64 * 1024,
             messages_per_second: 50,
+            sessions: 20_000,
             sessions_per_ip: 2000,
             send_queue: 256,
         }

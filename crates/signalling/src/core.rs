@@ -143,7 +143,8 @@ impl Core {
     pub(crate) fn seat(self: &Arc<Self>, ip: IpAddr) -> Option<Seat> {
         let network = network(ip);
         let mut count = self.seats.entry(network).or_insert(0);
-        if *count >= self.config.sessions_per_ip {
+        let full = self.tasks.len() > self.config.sessions;
+        if full || *count >= self.config.sessions_per_ip {
             return None;
         }
         *count += 1;

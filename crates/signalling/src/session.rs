@@ -142,6 +142,7 @@ impl<T: Transport> Session<T> {
                     self.talk.clock.heard();
                     self.talk.confirm(told);
                 }
+                Step::Read(Received::Alive) => self.talk.clock.heard(),
                 Step::Read(Received::Other) => {
                     self.talk.clock.heard();
                     self.talk.junk();

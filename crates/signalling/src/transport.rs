@@ -42,7 +42,9 @@ pub enum Received {
     Text(Text),
     /// An answer to [`Transport::probe`]: everything sent before it has arrived.
     Pong(u32),
-    /// A frame that is neither.
+    /// A sign of life that says nothing.
+    Alive,
+    /// A frame that is none of these.
     Other,
     /// It is over: closed by the peer, broken, or more than it may send.
     Gone,

@@ -97,10 +97,8 @@ mod tests {
 
     fn app(name: &str, access: AppAccess) -> App {
         App {
-            name: name.to_owned(),
-            access,
             publish_keys: vec!["hidden-key".to_owned()],
-            play_keys: Vec::new(),
+            ..App::new(name, access)
         }
     }
 

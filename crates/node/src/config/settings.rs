@@ -10,9 +10,10 @@ use std::time::Duration;
 use lockgate_routing::config::RingLimits;
 use lockgate_rtmp::chunk::Limits;
 use lockgate_rtmp::connection::ConnectionConfig;
+use lockgate_signalling::token::Certificate;
 use tracing_subscriber::EnvFilter;
 
-use super::{App, AppAccess, Config, Conflict, MutedAudio, Tls};
+use super::{App, AppAccess, AppSignalling, Config, Conflict, MutedAudio, Tls};
 use crate::secret::Secret;
 use crate::tls::Pair;
 
@@ -64,6 +65,7 @@ impl TryFrom<&Config> for Settings {
             )
         })?;
         check_apps(&config.apps)?;
+        check_signalling(&config.signalling)?;
         let pair = load_pair(&config.tls)?;
         Ok(Self {
             pair,
@@ -88,6 +90,33 @@ impl Settings {
                 ..Limits::default()
             },
             ..ConnectionConfig::default()
+        }
+    }
+
+    /// What signalling is told; `rtmp_port` is where RTMP listens.
+    pub(crate) fn signalling(&self, rtmp_port: u16) -> lockgate_signalling::Config {
+        let config = &self.config.signalling;
+        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let apps = self.config.apps.iter().map(|app| lockgate_signalling::App {
+            id: app.name.clone(),
+            certificate: Certificate::new(&app.certificate),
+            closed: app.signalling == AppSignalling::Closed,
+            max_members: count(app.max_members),
+            max_channels: count(app.max_channels),
+        });
+        lockgate_signalling::Config {
+            apps: apps.collect(),
+            public_host: text(&config.public_host),
+            public_port: Some(config.public_port).filter(|port| *port != 0),
+            public_rtmp: text(&config.public_rtmp),
+            rtmp_port,
+            session_grace: config.session_grace,
+            max_message: config.max_message,
+            messages_per_second: config.messages_per_second.get(),
+            sessions: count(config.sessions),
+            sessions_per_ip: count(config.sessions_per_ip),
+            send_queue: count(config.send_queue),
+            ..lockgate_signalling::Config::default()
         }
     }
 
@@ -121,6 +150,33 @@ impl Settings {
             ..lockgate_routing::Config::default()
         }
     }
+}
+
+fn check_signalling(signalling: &super::Signalling) -> Result<(), Invalid> {
+    if !(1024..=16 << 20).contains(&signalling.max_message) {
+        return Err(invalid(
+            "signalling.max_message",
+            "expected between 1KiB and 16MiB",
+        ));
+    }
+    for (key, text, port) in [
+        ("signalling.public_host", &signalling.public_host, false),
+        ("signalling.public_rtmp", &signalling.public_rtmp, true),
+    ] {
+        let authority = text.parse::<axum::http::uri::Authority>();
+        let fits = |it: &axum::http::uri::Authority| {
+            !it.as_str().contains('@') && (port || it.port().is_none())
+        };
+        if !text.is_empty() && !authority.is_ok_and(|it| fits(&it)) {
+            let problem = if port {
+                "expected a host such as \"rtmp.example.com\" or \"203.0.113.7:1935\""
+            } else {
+                "expected a host without a port, such as \"rtc.example.com\""
+            };
+            return Err(invalid(key, problem));
+        }
+    }
+    Ok(())
 }
 
 fn count(count: NonZeroU32) -> usize {
@@ -184,6 +240,12 @@ fn check_times(config: &Config) -> Result<(), Invalid> {
             "egress.cut_after",
             config.egress.cut_after,
             millis(100),
+            hour,
+        ),
+        (
+            "signalling.session_grace",
+            config.signalling.session_grace,
+            millis(0),
             hour,
         ),
         ("shutdown.grace", config.shutdown.grace, millis(0), hour),

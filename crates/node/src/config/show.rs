@@ -16,6 +16,9 @@ pub(super) fn redacted_toml(config: &Config) -> String {
         for key in app.publish_keys.iter_mut().chain(&mut app.play_keys) {
             *key = HIDDEN.to_owned();
         }
+        if !app.certificate.is_empty() {
+            app.certificate = HIDDEN.to_owned();
+        }
     }
     // Every type of a config has a TOML form, so this cannot fail; if it ever does, say so.
     toml::to_string(&config).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
@@ -35,6 +38,10 @@ impl fmt::Debug for App {
             .field("access", &self.access)
             .field("publish_keys", &self.publish_keys.len())
             .field("play_keys", &self.play_keys.len())
+            .field("certificate", &!self.certificate.is_empty())
+            .field("signalling", &self.signalling)
+            .field("max_members", &self.max_members)
+            .field("max_channels", &self.max_channels)
             .finish()
     }
 }

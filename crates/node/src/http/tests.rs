@@ -29,7 +29,20 @@ fn node(token: &str) -> Asked {
     crate::metrics::Metrics::new(&registry).unwrap();
     let router = Router::new(settings.routing(), &registry).unwrap();
     let ready = Arc::new(AtomicBool::new(true));
-    let state = State::new(&settings, Arc::clone(&router), registry, Arc::clone(&ready));
+    let signalling = Signalling::new(
+        settings.signalling(1935),
+        Arc::new(lockgate_signalling::hooks::NoHooks),
+        Arc::clone(&router),
+        &registry,
+    )
+    .unwrap();
+    let state = State::new(
+        &settings,
+        Arc::clone(&router),
+        registry,
+        Arc::clone(&ready),
+        signalling,
+    );
     Asked {
         router,
         ready,
@@ -352,6 +365,7 @@ async fn the_document_describes_every_route_and_every_route_answers() {
             "GET /metrics",
             "GET /readyz",
             "PATCH /api/v1/players/{id}/gate",
+            "POST /arapi/v1",
         ]
     );
     for route in described {
