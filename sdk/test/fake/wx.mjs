@@ -94,6 +94,7 @@ class FakeContext {
         return (options) => {
           target.asked.push(name);
           options?.success?.();
+          options?.complete?.();
         };
       },
     });
