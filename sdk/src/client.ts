@@ -102,6 +102,7 @@ export class LockgateClient implements Client {
         identity.uid = last.identity.uid;
       }
       const room = same ? last.room : this.newRoom(identity, uid);
+      if (same) room.uids.own(uid, identity.uid);
       for (const [given, text] of shown) room.uids.learn(given, text);
       room.adopt(shown.map(([, text]) => text));
       return this.enter(identity, room, true);

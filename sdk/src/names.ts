@@ -62,8 +62,10 @@ export class Uids {
 
   /** The app joins as this: one that is a number itself gets the others as numbers. */
   own(given: unknown, text: string): void {
-    this.numbers = typeof given === "number" && given !== 0;
-    if (typeof given === "number" || typeof given === "string") this.learn(given as Uid, text);
+    // Nothing was given: what was before stands.
+    if (given === undefined || given === null || given === "" || given === 0) return;
+    this.numbers = typeof given === "number";
+    this.learn(given as Uid, text);
   }
 
   learn(given: Uid, text: string): void {

@@ -141,7 +141,7 @@ export class Session {
     // messages at once, and a stream must not be told before the join is.
     let turn = Promise.resolve();
     const inTurn = (run: () => void) => {
-      turn = turn.then(mine(run));
+      turn = turn.then(mine(run)).catch((thrown) => log.error(String(thrown?.stack ?? thrown)));
     };
     this.loginTimer = setTimeout(mine(() => this.lost("NETWORK_ERROR")), times.LOGIN_TIMEOUT);
     try {
