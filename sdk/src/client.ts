@@ -16,13 +16,15 @@ import type {
 import { Emitter } from "./emitter";
 import { failure } from "./errors";
 import type { LockgateError } from "./errors";
+import { newSid, sameMember } from "./identity";
+import type { Identity } from "./identity";
 import { log, uploadThrough } from "./log";
 import { Uids, channelName, kindsOf, ownUid, targetOf, tokenText, uidText } from "./names";
+import { readParameters } from "./parameters";
 import { platformTransport } from "./platform/platform";
 import { Reports } from "./reports";
 import { Room } from "./room";
 import { Session } from "./session";
-import type { Identity } from "./session";
 import { settle } from "./settle";
 
 type Ok<T extends unknown[] = []> = ((...args: T) => void) | null;
@@ -199,25 +201,9 @@ export class LockgateClient implements Client {
 
   setParameters(parameters: Parameters, onSuccess?: Ok, onFailure?: Fail): any {
     return this.settle(onSuccess, onFailure, () => {
-      const wrong = (what: string) => failure("INVALID_ARGUMENT", what);
-      if (!parameters || typeof parameters !== "object") throw wrong("parameters are an object");
-      const { ConfPriCloudAddr: server, transport } = parameters;
-      if (server !== undefined) {
-        if (typeof server?.ServerAdd !== "string" || !server.ServerAdd) {
-          throw wrong("ConfPriCloudAddr.ServerAdd is a host");
-        }
-        const port = server.Port === undefined || server.Port === null ? undefined : Number(server.Port);
-        if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65536)) {
-          throw wrong("ConfPriCloudAddr.Port is a port");
-        }
-        this.server = { ServerAdd: server.ServerAdd, Port: port, Wss: server.Wss === true };
-      }
-      if (transport !== undefined) {
-        if (typeof transport?.post !== "function" || typeof transport.connect !== "function") {
-          throw wrong("a transport has post and connect");
-        }
-        this.transport = transport;
-      }
+      const { server, transport } = readParameters(parameters);
+      this.server = server ?? this.server;
+      this.transport = transport ?? this.transport;
     });
   }
 
@@ -421,24 +407,7 @@ export class LockgateClient implements Client {
   }
 }
 
-function sameMember(last: Identity, now: Identity): boolean {
-  // Without a uid it goes on as whom the node made it.
-  const uid = now.uid === "" || now.uid === last.uid;
-  return uid && last.uid !== "" && last.appId === now.appId && last.channel === now.channel;
-}
-
 async function upload(session: Session, lines: string[]): Promise<void> {
   if (!session.connected) throw failure("NOT_JOINED");
   session.tell("Report", { Time: Date.now(), Log: lines });
-}
-
-/** It is what a session comes back by, so it is not to be guessed where the platform can help it. */
-function newSid(): string {
-  const bytes = new Uint8Array(16);
-  if (typeof crypto !== "undefined" && typeof crypto?.getRandomValues === "function") {
-    crypto.getRandomValues(bytes);
-  } else {
-    for (let at = 0; at < bytes.length; at += 1) bytes[at] = Math.floor(Math.random() * 256);
-  }
-  return Array.from(bytes, (byte) => `0${byte.toString(16)}`.slice(-2)).join("");
 }

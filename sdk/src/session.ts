@@ -16,19 +16,10 @@ import { failure, failureOf } from "./errors";
 import type { LockgateError } from "./errors";
 import { askGateway, isFinal } from "./gateway";
 import type { Direction } from "./gateway";
+import type { Identity } from "./identity";
 import { log } from "./log";
 import { Requests } from "./requests";
 import type { Request } from "./requests";
-
-export interface Identity {
-  appId: string;
-  channel: string;
-  /** "" until the node has picked one. */
-  uid: string;
-  token: string;
-  /** 32 hex characters, the same for every connection of this stay. */
-  sid: string;
-}
 
 export interface SessionEvents {
   /** Logged in, and nothing else sent yet. */

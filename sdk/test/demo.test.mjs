@@ -178,6 +178,19 @@ test("a node that restarts gives the page new URLs", async (t) => {
   assert.deepEqual(wx.pusher.asked.slice(-2), ["stop", "start"]);
 });
 
+test("components that gave up are started again", async (t) => {
+  const { node, wx, page } = await meeting(t);
+  await until(() => page.data.pushUrl);
+  node.tell("StreamAdded", { ChanId: "room", UserId: "8" });
+  await until(() => page.data.members[0]?.url);
+  page.onPusherState({ detail: { code: -1307, message: "" } });
+  assert.deepEqual(wx.pusher.asked, ["stop", "start", "stop", "start"]);
+  page.onPlayerState({ ...tile(0), detail: { code: -2301, message: "" } });
+  assert.deepEqual(wx.players["player-8"].asked, ["stop", "play"]);
+  page.onPusherError({ detail: { errCode: 10002 } });
+  assert.deepEqual(wx.toasts, ["请允许使用麦克风"]);
+});
+
 test("an audience joins as one and pushes nothing", async (t) => {
   const { node, page } = await meeting(t, { audience: true });
   await until(() => node.last("SetRole"));

@@ -50,7 +50,11 @@ function newClient(t, port) {
   return { client, heard: listen(client) };
 }
 
-/** Ends when `condition` holds. */
+/** Ends when `condition` holds; ten seconds of it not holding are a failure. */
 export async function until(condition) {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+  const end = Date.now() + 10_000;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`not in 10 s: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
 }

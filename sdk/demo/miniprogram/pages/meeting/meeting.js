@@ -149,6 +149,11 @@ Page({
     });
   },
 
+  replay(uid) {
+    const player = wx.createLivePlayerContext(`player-${uid}`);
+    player.stop({ complete: () => player.play() });
+  },
+
   onDeafen(e) {
     this.turn(e, "audio", "deaf");
   },
@@ -177,7 +182,15 @@ Page({
   // 组件的状态交给 SDK 上报，节点据此把两端的情况放在一起看。
 
   onPusherState(e) {
-    if (this.data.pushUrl) this.client.updatePusherStateChange(e);
+    if (!this.data.pushUrl) return;
+    this.client.updatePusherStateChange(e);
+    // 组件自己重试多次仍未连上：地址依然有效，重新开始。
+    if (e.detail.code === -1307) this.push(this.data.pushUrl);
+  },
+
+  onPusherError(e) {
+    const denied = { 10001: "请允许使用摄像头", 10002: "请允许使用麦克风" }[e.detail.errCode];
+    wx.showToast({ title: denied || "推流组件出错", icon: "none" });
   },
 
   onPusherNet(e) {
@@ -186,7 +199,9 @@ Page({
 
   onPlayerState(e) {
     const member = this.data.members[e.currentTarget.dataset.index];
-    if (member) this.client.updatePlayerStateChange(member.uid, e);
+    if (!member) return;
+    this.client.updatePlayerStateChange(member.uid, e);
+    if (e.detail.code === -2301) this.replay(member.uid);
   },
 
   onPlayerNet(e) {
