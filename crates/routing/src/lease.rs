@@ -6,11 +6,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lockgate_media::Track;
 use tokio::sync::watch;
 
 use crate::gate::Gate;
+use crate::id::ConnectionId;
 
 /// Hears of a publication's media. Called from the media path: it must not block, nor call back.
 pub trait Watcher: Send + Sync + 'static {
@@ -28,6 +30,8 @@ pub struct Lease {
     watcher: Option<Box<dyn Watcher>>,
     /// How many connections have taken it; `REVOKED` is the end.
     holder: watch::Sender<u64>,
+    /// The connection that took it last, 0 before the first.
+    connection: AtomicU64,
 }
 
 const REVOKED: u64 = u64::MAX;
@@ -58,6 +62,7 @@ impl Lease {
             only,
             watcher,
             holder: watch::Sender::new(0),
+            connection: AtomicU64::new(0),
         }
     }
 
@@ -92,6 +97,16 @@ impl Lease {
     /// Ends it for good.
     pub fn revoke(&self) {
         self.holder.send_replace(REVOKED);
+    }
+
+    /// The connection that came by it last, as reports number it; it may be gone by now.
+    pub fn connection(&self) -> Option<u64> {
+        let connection = self.connection.load(Ordering::Relaxed);
+        (connection != 0).then_some(connection)
+    }
+
+    pub(crate) fn came(&self, connection: ConnectionId) {
+        self.connection.store(connection.get(), Ordering::Relaxed);
     }
 
     pub(crate) fn began(&self) {

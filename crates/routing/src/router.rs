@@ -156,6 +156,9 @@ impl Router {
             .map_or_else(Arc::default, |lease| Arc::clone(lease.gate()));
         let seat = Arc::new(Seat::new(origin, gate));
         stream.seat(Arc::clone(&seat));
+        if let Some(lease) = &grant.lease {
+            lease.came(origin.connection);
+        }
         seats.players.fetch_add(1, Ordering::Relaxed);
         seats
             .metrics

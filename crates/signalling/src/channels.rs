@@ -362,13 +362,17 @@ impl Channels {
             }),
             subscriptions: member
                 .subscriptions
-                .keys()
-                .map(|of| {
+                .iter()
+                .map(|(of, id)| {
                     let mutes = member.mutes.get(of).copied().unwrap_or_default();
                     SubscriptionReport {
                         uid: of.clone(),
                         audio_muted: mutes.audio,
                         video_muted: mutes.video,
+                        player: self
+                            .book
+                            .get(*id)
+                            .and_then(|grant| grant.lease?.connection()),
                     }
                 })
                 .collect(),

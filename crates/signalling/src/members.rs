@@ -67,4 +67,6 @@ pub struct SubscriptionReport {
     pub audio_muted: bool,
     /// It has muted the video.
     pub video_muted: bool,
+    /// The player that its URL was last opened by, as the router numbers it; it may be gone.
+    pub player: Option<u64>,
 }
