@@ -47,6 +47,8 @@ pub struct Config {
     pub egress: Egress,
     /// `signalling.*`
     pub signalling: Signalling,
+    /// `webhooks.*`
+    pub webhooks: Webhooks,
     /// `shutdown.*`
     pub shutdown: Shutdown,
     /// `[[apps]]`: the first part of a stream's path, and who may use it.
@@ -267,6 +269,28 @@ pub struct Signalling {
     pub sessions_per_ip: NonZeroU32,
     /// Messages that wait for a session that does not read.
     pub send_queue: NonZeroU32,
+    /// The file of bans; empty: they are gone with the process.
+    pub store: PathBuf,
+}
+
+/// Who hears of what happens in channels, and who is asked.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Where events are sent; empty: nowhere.
+    pub url: String,
+    /// Who is asked before somebody joins or publishes; empty: nobody.
+    pub auth_url: String,
+    /// What requests are signed with.
+    pub secret: String,
+    /// How long the service has to take events.
+    #[serde(with = "text::duration")]
+    pub timeout: Duration,
+    /// How long it has to answer a question.
+    #[serde(with = "text::duration")]
+    pub auth_timeout: Duration,
+    /// Events that wait for the service.
+    pub queue: NonZeroU32,
 }
 
 /// Stopping.

@@ -3,6 +3,9 @@
 
 mod api;
 mod auth;
+mod bans_api;
+mod channels_api;
+mod channels_model;
 mod error;
 mod model;
 mod pages;
@@ -20,6 +23,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use lockgate_routing::Router;
 use lockgate_signalling::Signalling;
+use lockgate_signalling::desk::Desk;
 use prometheus::Registry;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -42,6 +46,7 @@ pub(crate) struct State {
     ready: Arc<AtomicBool>,
     token: Option<Secret>,
     signalling: Signalling,
+    desk: Desk,
     /// Bytes of the largest message of a WebSocket.
     max_message: usize,
     /// The host of clients that name none.
@@ -55,6 +60,7 @@ impl State {
         registry: Registry,
         ready: Arc<AtomicBool>,
         signalling: Signalling,
+        desk: Desk,
     ) -> Self {
         Self {
             router,
@@ -62,6 +68,7 @@ impl State {
             ready,
             token: settings.token.clone(),
             signalling,
+            desk,
             max_message: settings.config.signalling.max_message,
             own_host: settings.config.http.listen.ip().to_string(),
         }
@@ -83,6 +90,8 @@ struct Peer(SocketAddr);
     tags(
         (name = "streams", description = "What is live, and who brings and watches it"),
         (name = "control", description = "Kick a connection, switch a player's gate"),
+        (name = "channels", description = "Who is in which channel, seen from both ends"),
+        (name = "bans", description = "Who may not join"),
         (name = "signalling", description = "What mini-program clients ask"),
         (name = "health", description = "For probes, scrapers and people")
     ),
@@ -105,6 +114,14 @@ fn routes() -> (axum::Router<State>, utoipa::openapi::OpenApi) {
         .routes(routes!(api::list_players))
         .routes(routes!(api::kick))
         .routes(routes!(api::switch_gate))
+        .routes(routes!(channels_api::list_channels))
+        .routes(routes!(channels_api::show_channel))
+        .routes(routes!(channels_api::list_members))
+        .routes(routes!(channels_api::show_member))
+        .routes(routes!(channels_api::kick_member))
+        .routes(routes!(channels_api::mute_member))
+        .routes(routes!(bans_api::list_bans, bans_api::ban))
+        .routes(routes!(bans_api::lift))
         .split_for_parts()
 }
 

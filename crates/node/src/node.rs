@@ -13,6 +13,10 @@ use lockgate_egress::Egress;
 use lockgate_ingest::Ingest;
 use lockgate_routing::Router;
 use lockgate_signalling::Signalling;
+use lockgate_signalling::bans::Bans;
+use lockgate_signalling::desk::Desk;
+use lockgate_signalling::report::Reports;
+use lockgate_signalling::webhook::Webhooks;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -33,6 +37,7 @@ use crate::tls::{self, Tls};
 pub struct Node {
     router: Arc<Router>,
     signalling: Signalling,
+    desk: Desk,
     rtmp: RtmpListener,
     rtmps: Option<RtmpListener>,
     http: http::Server,
@@ -86,7 +91,8 @@ impl Node {
         let metrics = Metrics::new(&registry)?;
         let router = Router::new(settings.routing(), &registry)?;
         let access = Arc::new(Access::new(&config.apps));
-        let hooks = Arc::new(lockgate_signalling::hooks::NoHooks);
+        let desk = desk(&settings, &registry)?;
+        let hooks = Arc::new(desk.clone());
         let signalling = settings.signalling(addresses.rtmp.port());
         let signalling = Signalling::new(signalling, hooks, Arc::clone(&router), &registry)?;
         let admission = signalling.admission(access.clone());
@@ -120,6 +126,7 @@ impl Node {
                 registry,
                 Arc::clone(&ready),
                 signalling.clone(),
+                desk.clone(),
             ),
             metrics.clone(),
         );
@@ -143,6 +150,7 @@ impl Node {
             addresses,
             router,
             signalling,
+            desk,
             ready,
             grace: config.shutdown.grace,
         })
@@ -219,11 +227,28 @@ impl Node {
         if sessions.is_err() {
             warn!("sessions did not end within shutdown.grace");
         }
+        // Once the members have left: that is told too.
+        self.desk.webhooks.shutdown(self.grace).await;
         stop_http.cancel();
         http.join_all().await;
         info!("stopped");
         Ok(())
     }
+}
+
+/// Bans, webhooks and reports.
+fn desk(settings: &Settings, registry: &Registry) -> Result<Desk, StartError> {
+    let store = &settings.config.signalling.store;
+    let bans = if store.as_os_str().is_empty() {
+        Bans::in_memory()
+    } else {
+        Bans::open(store)?
+    };
+    Ok(Desk {
+        bans: Arc::new(bans),
+        webhooks: Arc::new(Webhooks::start(settings.webhooks(), registry)?),
+        reports: Arc::new(Reports::new(registry)?),
+    })
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

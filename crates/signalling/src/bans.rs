@@ -244,11 +244,7 @@ impl Bans {
             app: app(),
             channel: who.channel.as_str().to_owned(),
         };
-        let targets = [
-            uid,
-            Some(Target::Ip(who.ip.to_canonical())),
-            Some(channel),
-        ];
+        let targets = [uid, Some(Target::Ip(who.ip.to_canonical())), Some(channel)];
         let hit = |target: &Target| list.bans.get(target).is_some_and(|ban| ban.holds(now));
         targets
             .into_iter()

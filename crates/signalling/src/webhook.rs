@@ -67,7 +67,6 @@ impl fmt::Debug for Config {
 
 /// Why webhooks do not start.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum StartError {
     /// The registry has metrics of these names already.
     #[error("registering the metrics of webhooks: {0}")]

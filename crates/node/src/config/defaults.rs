@@ -4,11 +4,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
     Api, App, AppAccess, Config, Conflict, Egress, Http, Ingest, Limits, Log, LogFormat,
-    MutedAudio, Routing, Rtmp, Shutdown, Signalling, Tls,
+    MutedAudio, Routing, Rtmp, Shutdown, Signalling, Tls, Webhooks,
 };
 
 /// Loopback only: a node that nobody has configured yet has one open app, so it must not be
@@ -93,6 +94,15 @@ pub const SESSIONS_PER_IP: NonZeroU32 = count(2_000);
 /// A burst of joins in a channel; who reads nothing for longer is gone.
 pub const SEND_QUEUE: NonZeroU32 = count(256);
 
+/// A service that has not taken a hundred events by then is in trouble.
+pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Somebody looks at a spinner meanwhile.
+pub const AUTH_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A thousand members who join and publish while the service restarts; 5 MB.
+pub const WEBHOOK_QUEUE: NonZeroU32 = count(10_000);
+
 /// Everybody in a channel is told of everybody who publishes.
 pub const MAX_MEMBERS: NonZeroU32 = count(2_000);
 
@@ -133,6 +143,7 @@ impl Default for Config {
             routing: Routing::default(),
             egress: Egress::default(),
             signalling: Signalling::default(),
+            webhooks: Webhooks::default(),
             shutdown: Shutdown::default(),
             apps: vec![App::new(APP, AppAccess::Open)],
         }
@@ -224,6 +235,20 @@ impl Default for Signalling {
             sessions: SESSIONS,
             sessions_per_ip: SESSIONS_PER_IP,
             send_queue: SEND_QUEUE,
+            store: PathBuf::new(),
+        }
+    }
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            auth_url: String::new(),
+            secret: String::new(),
+            timeout: WEBHOOK_TIMEOUT,
+            auth_timeout: AUTH_WEBHOOK_TIMEOUT,
+            queue: WEBHOOK_QUEUE,
         }
     }
 }

@@ -11,6 +11,7 @@ use lockgate_routing::config::RingLimits;
 use lockgate_rtmp::chunk::Limits;
 use lockgate_rtmp::connection::ConnectionConfig;
 use lockgate_signalling::token::Certificate;
+use lockgate_signalling::webhook::Endpoint;
 use tracing_subscriber::EnvFilter;
 
 use super::{App, AppAccess, AppSignalling, Config, Conflict, MutedAudio, Tls};
@@ -66,6 +67,7 @@ impl TryFrom<&Config> for Settings {
         })?;
         check_apps(&config.apps)?;
         check_signalling(&config.signalling)?;
+        check_webhooks(&config.webhooks)?;
         let pair = load_pair(&config.tls)?;
         Ok(Self {
             pair,
@@ -117,6 +119,20 @@ impl Settings {
             sessions_per_ip: count(config.sessions_per_ip),
             send_queue: count(config.send_queue),
             ..lockgate_signalling::Config::default()
+        }
+    }
+
+    /// Who hears of what happens in channels, and who is asked.
+    pub(crate) fn webhooks(&self) -> lockgate_signalling::webhook::Config {
+        let config = &self.config.webhooks;
+        // They were read once already, by the check.
+        lockgate_signalling::webhook::Config {
+            url: Endpoint::parse(&config.url).ok(),
+            auth_url: Endpoint::parse(&config.auth_url).ok(),
+            secret: config.secret.clone(),
+            timeout: config.timeout,
+            auth_timeout: config.auth_timeout,
+            queue: count(config.queue),
         }
     }
 
@@ -174,6 +190,21 @@ fn check_signalling(signalling: &super::Signalling) -> Result<(), Invalid> {
                 "expected a host without a port, such as \"rtc.example.com\""
             };
             return Err(invalid(key, problem));
+        }
+    }
+    Ok(())
+}
+
+fn check_webhooks(webhooks: &super::Webhooks) -> Result<(), Invalid> {
+    let urls = [
+        ("webhooks.url", &webhooks.url),
+        ("webhooks.auth_url", &webhooks.auth_url),
+    ];
+    for (key, url) in urls.into_iter().filter(|(_, url)| !url.is_empty()) {
+        Endpoint::parse(url).map_err(|error| invalid(key, format!("expected {error}")))?;
+        if webhooks.secret.is_empty() {
+            let problem = format!("expected a secret to sign with, because {key} is set");
+            return Err(invalid("webhooks.secret", problem));
         }
     }
     Ok(())
@@ -246,6 +277,18 @@ fn check_times(config: &Config) -> Result<(), Invalid> {
             "signalling.session_grace",
             config.signalling.session_grace,
             millis(0),
+            hour,
+        ),
+        (
+            "webhooks.timeout",
+            config.webhooks.timeout,
+            millis(100),
+            hour,
+        ),
+        (
+            "webhooks.auth_timeout",
+            config.webhooks.auth_timeout,
+            millis(10),
             hour,
         ),
         ("shutdown.grace", config.shutdown.grace, millis(0), hour),
