@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 # A newer ffmpeg than distributions have: it speaks enhanced RTMP. tests/src/tools.rs looks here.
 readonly tools=target/test-tools
 readonly newer_ffmpeg=imageio-ffmpeg==0.8.1
+# What apps build their tokens with. tests/tests/tokens.rs looks here; npm's are in tests/tokens/.
+readonly token_builder=agora-token-builder==1.0.0
 
 packages=()
 want() { packages+=("$1"); }
@@ -32,7 +34,13 @@ has_elements x264enc || want gstreamer1.0-plugins-ugly
 has_elements avenc_aac || want gstreamer1.0-libav
 
 newer_ffmpeg_missing() { ! compgen -G "$tools/imageio_ffmpeg/binaries/ffmpeg-*" >/dev/null; }
-if newer_ffmpeg_missing && ! python3 -m pip --version >/dev/null 2>&1; then
+token_builder_missing() { [[ ! -d $tools/agora_token_builder ]]; }
+token_packages_missing() { ! cmp -s tests/tokens/package-lock.json "$tools/package-lock.json"; }
+if token_packages_missing; then
+    has node || want nodejs
+    has npm || want npm
+fi
+if { newer_ffmpeg_missing || token_builder_missing; } && ! python3 -m pip --version >/dev/null 2>&1; then
     want python3-pip
 fi
 
@@ -53,9 +61,24 @@ if ((${#packages[@]})); then
     "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
-if newer_ffmpeg_missing; then
-    echo "fetching $newer_ffmpeg into $tools"
+fetch_from_pypi() {
+    echo "fetching $1 into $tools"
     mkdir -p "$tools"
     PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
-        --target "$tools" "$newer_ffmpeg"
+        --target "$tools" "$1"
+}
+if newer_ffmpeg_missing; then
+    fetch_from_pypi "$newer_ffmpeg"
+fi
+if token_builder_missing; then
+    fetch_from_pypi "$token_builder"
+fi
+if token_packages_missing; then
+    echo "fetching what tests/tokens/package-lock.json names into $tools"
+    mkdir -p "$tools"
+    cp tests/tokens/package.json "$tools"
+    # The lock goes in last by its own name: it stands for an installation that is complete.
+    cp tests/tokens/package-lock.json "$tools/npm-shrinkwrap.json"
+    npm ci --prefix "$tools" --ignore-scripts --no-audit --no-fund --silent
+    mv "$tools/npm-shrinkwrap.json" "$tools/package-lock.json"
 fi

@@ -86,7 +86,7 @@ impl Scene {
             ..Config::default()
         };
         let router = Router::new(config, &Registry::new()).unwrap();
-        let stream = StreamId::new("live", "a").unwrap();
+        let stream = StreamId::new("live", "a").unwrap().into();
         let publication = router.publish(&stream, origin()).unwrap();
         let written = Memory::default();
         let join = |_| {

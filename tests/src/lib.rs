@@ -4,5 +4,6 @@ pub mod child;
 pub mod client;
 pub mod clips;
 pub mod flv;
+pub mod member;
 pub mod node;
 pub mod tools;

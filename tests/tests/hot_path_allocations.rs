@@ -97,7 +97,7 @@ impl<'a> Scene<'a> {
             ..Config::default()
         };
         let router = Router::new(config, &Registry::new()).unwrap();
-        let stream = StreamId::new("live", "a").unwrap();
+        let stream = StreamId::new("live", "a").unwrap().into();
         let mut publication = router.publish(&stream, origin()).unwrap();
         let now = Instant::now();
         let headers = [(Track::Video, VIDEO_HEADER), (Track::Audio, AUDIO_HEADER)];

@@ -13,14 +13,13 @@ use std::time::{Duration, Instant};
 use lockgate_media::Track;
 use lockgate_routing::throttle::Throttle;
 use lockgate_routing::{
-    Admission, End, Ended, NotLive, Origin, Player, Protocol, Router, Sink, Source, SubscribeError,
-    Subscription,
+    Admission, End, Ended, Holder, NotLive, Origin, Player, Protocol, Refusal, Router, Sink,
+    Source, SubscribeError, Subscription,
 };
 use lockgate_rtmp::chunk;
-use lockgate_rtmp::connection::Connection;
+use lockgate_rtmp::connection::{Connection, Socket};
 use lockgate_rtmp::session::{Event, PlayRequest};
 use prometheus::Registry;
-use tokio::net::TcpStream;
 use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
@@ -81,11 +80,11 @@ impl Egress {
         request: &PlayRequest,
         origin: Origin,
     ) -> ControlFlow<()> {
-        let subscription = match self.admit(request, origin) {
-            Ok(subscription) => subscription,
+        let (subscription, mut hold) = match self.admit(request, origin) {
+            Ok(admitted) => admitted,
             Err(refused) => return self.refuse(connection, &refused),
         };
-        match self.wait(connection, &subscription).await {
+        match self.wait(connection, &subscription, &mut hold).await {
             Waited::Live => {}
             Waited::Gone(next) => return next,
             Waited::Refused(refused) => return self.refuse(connection, &refused),
@@ -96,25 +95,30 @@ impl Egress {
             return ControlFlow::Break(());
         }
         let socket = Arc::clone(connection.socket());
-        if let Err(error) = socket2::SockRef::from(&*socket).set_tcp_notsent_lowat(UNSENT) {
+        if let Err(error) = socket.bound_unsent(UNSENT) {
             debug!(%error, "the kernel may queue more than it should for this player");
         }
         connection.lend_writes(true);
         info!("playing");
         let player = subscription.attach(Box::new(RtmpSink { socket }));
-        play(connection, player).await
+        play(connection, player, hold).await
     }
 
-    fn admit(&self, request: &PlayRequest, origin: Origin) -> Result<Subscription, Refused> {
-        let id = self
+    fn admit(
+        &self,
+        request: &PlayRequest,
+        origin: Origin,
+    ) -> Result<(Subscription, Hold), Refused> {
+        let grant = self
             .admission
             .play(&request.app, &request.name, &request.query)
-            .map_err(|refusal| Refused {
-                label: refusal.label(),
-                code: "NetStream.Play.Failed",
-                text: refusal.to_string(),
-            })?;
-        self.router.subscribe(&id, origin).map_err(|error| {
+            .map_err(refused)?;
+        // Whoever used this URL before is cut: a component that reconnects has lost its old one.
+        let holder = match &grant.lease {
+            Some(lease) => Some(lease.take().ok_or_else(|| refused(Refusal::UrlDead))?),
+            None => None,
+        };
+        let subscription = self.router.subscribe(&grant, origin).map_err(|error| {
             let label = match error {
                 SubscribeError::StreamFull => "stream_full",
                 SubscribeError::Draining => "draining",
@@ -125,7 +129,8 @@ impl Egress {
                 code: "NetStream.Play.Failed",
                 text: error.to_string(),
             }
-        })
+        })?;
+        Ok((subscription, Hold(holder)))
     }
 
     fn refuse(&self, connection: &mut Connection, refused: &Refused) -> ControlFlow<()> {
@@ -146,7 +151,12 @@ impl Egress {
     }
 
     /// Waits for a publisher, and meanwhile for what the player says.
-    async fn wait(&self, connection: &mut Connection, subscription: &Subscription) -> Waited {
+    async fn wait(
+        &self,
+        connection: &mut Connection,
+        subscription: &Subscription,
+        hold: &mut Hold,
+    ) -> Waited {
         let live = subscription.wait_live(self.wait_for_publisher);
         tokio::pin!(live);
         loop {
@@ -161,6 +171,7 @@ impl Egress {
                         text: format!("nobody publishes {}", subscription.stream()),
                     }),
                 },
+                () = hold.lost() => return Waited::Gone(ControlFlow::Break(())),
                 event = connection.next() => event,
             };
             match event {
@@ -178,6 +189,27 @@ enum Waited {
     Refused(Refused),
 }
 
+/// A connection's hold on the subscription its URL is bound to, if it is to one.
+struct Hold(Option<Holder>);
+
+impl Hold {
+    /// Waits until the subscription is another connection's, or has ended.
+    async fn lost(&mut self) {
+        match &mut self.0 {
+            Some(holder) => holder.lost().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Refused {
+    Refused {
+        label: refusal.label(),
+        code: "NetStream.Play.Failed",
+        text: refusal.to_string(),
+    }
+}
+
 struct Refused {
     label: &'static str,
     code: &'static str,
@@ -185,11 +217,15 @@ struct Refused {
 }
 
 /// Reads a player's commands until it or its stream ends.
-async fn play(connection: &mut Connection, mut player: Player) -> ControlFlow<()> {
+async fn play(connection: &mut Connection, mut player: Player, mut hold: Hold) -> ControlFlow<()> {
     loop {
         let event = tokio::select! {
             event = connection.next() => event,
             ended = player.ended() => return part(connection, ended).await,
+            () = hold.lost() => {
+                let ended = player.leave().await;
+                return part(connection, Ended { why: End::StreamEnded, ..ended }).await;
+            }
         };
         match event {
             Ok(Some(Event::ReceiveAudio(wanted))) => {
@@ -255,7 +291,7 @@ async fn part(connection: &mut Connection, ended: Ended) -> ControlFlow<()> {
     next
 }
 
-async fn write_all(socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+async fn write_all(socket: &Socket, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         socket.writable().await?;
         match socket.try_write(bytes) {
@@ -269,7 +305,7 @@ async fn write_all(socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 
 /// A player's socket, as the fan-out sees it.
 struct RtmpSink {
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
 }
 
 impl Sink for RtmpSink {

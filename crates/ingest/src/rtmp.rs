@@ -88,7 +88,7 @@ impl Ingest {
     }
 
     fn admit(&self, request: &PublishRequest, origin: Origin) -> Result<Publication, Refused> {
-        let id = self
+        let grant = self
             .admission
             .publish(&request.app, &request.name, &request.query)
             .map_err(|refusal| Refused {
@@ -96,7 +96,7 @@ impl Ingest {
                 code: "NetStream.Publish.BadName",
                 text: refusal.to_string(),
             })?;
-        self.router.publish(&id, origin).map_err(|error| {
+        self.router.publish(&grant, origin).map_err(|error| {
             let (label, code) = match error {
                 PublishError::Busy => ("busy", "NetStream.Publish.BadName"),
                 PublishError::Draining => ("draining", "NetStream.Publish.Failed"),

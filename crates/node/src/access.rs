@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use lockgate_routing::{Admission, Refusal, StreamId};
+use lockgate_routing::{Admission, Grant, Refusal, StreamId};
 
 use crate::config::{App, AppAccess};
 use crate::secret::Secret;
@@ -61,13 +61,7 @@ impl Access {
         self.apps.contains_key(app)
     }
 
-    fn admit(
-        &self,
-        action: Action,
-        app: &str,
-        name: &str,
-        query: &str,
-    ) -> Result<StreamId, Refusal> {
+    fn admit(&self, action: Action, app: &str, name: &str, query: &str) -> Result<Grant, Refusal> {
         match (self.apps.get(app), action) {
             (None, _) => Err(Refusal::UnknownApp),
             (Some(Policy::Signed), _) => Err(Refusal::SignedOnly),
@@ -75,16 +69,16 @@ impl Access {
             (Some(Policy::Keys { publish, .. }), Action::Publish) => check_key(publish, query),
             (Some(Policy::Keys { play, .. }), Action::Play) => check_key(play, query),
         }?;
-        StreamId::new(app, name)
+        StreamId::new(app, name).map(Grant::from)
     }
 }
 
 impl Admission for Access {
-    fn publish(&self, app: &str, name: &str, query: &str) -> Result<StreamId, Refusal> {
+    fn publish(&self, app: &str, name: &str, query: &str) -> Result<Grant, Refusal> {
         self.admit(Action::Publish, app, name, query)
     }
 
-    fn play(&self, app: &str, name: &str, query: &str) -> Result<StreamId, Refusal> {
+    fn play(&self, app: &str, name: &str, query: &str) -> Result<Grant, Refusal> {
         self.admit(Action::Play, app, name, query)
     }
 }
@@ -109,10 +103,9 @@ mod tests {
 
     fn access() -> Access {
         let app = |name: &str, access, publish: &[&str], play: &[&str]| App {
-            name: name.to_owned(),
-            access,
             publish_keys: publish.iter().map(|&key| key.to_owned()).collect(),
             play_keys: play.iter().map(|&key| key.to_owned()).collect(),
+            ..App::new(name, access)
         };
         Access::new(&[
             app("live", AppAccess::Open, &[], &[]),
@@ -124,10 +117,13 @@ mod tests {
 
     #[test]
     fn an_open_app_takes_any_valid_name() {
-        let id = access().publish("live", "a", "key=ignored").unwrap();
+        let id = access().publish("live", "a", "key=ignored").unwrap().stream;
         assert_eq!((id.app(), id.name()), ("live", "a"));
         assert!(access().play("live", "a", "").is_ok());
-        assert_eq!(access().play("live", "", ""), Err(Refusal::BadName));
+        assert_eq!(
+            access().play("live", "", "").map(drop),
+            Err(Refusal::BadName)
+        );
     }
 
     #[test]
@@ -148,7 +144,7 @@ mod tests {
         }
         assert!(access.play("studio", "a", "key=watch").is_ok());
         assert_eq!(
-            access.play("studio", "a", "key=push-1"),
+            access.play("studio", "a", "key=push-1").map(drop),
             Err(Refusal::KeyWrong)
         );
     }
@@ -157,19 +153,25 @@ mod tests {
     fn a_side_without_keys_is_closed() {
         assert!(access().publish("ingest-only", "a", "key=push").is_ok());
         assert_eq!(
-            access().play("ingest-only", "a", "key=push"),
+            access().play("ingest-only", "a", "key=push").map(drop),
             Err(Refusal::KeyWrong)
         );
         assert_eq!(
-            access().play("ingest-only", "a", ""),
+            access().play("ingest-only", "a", "").map(drop),
             Err(Refusal::KeyMissing)
         );
     }
 
     #[test]
     fn a_signed_app_and_an_unknown_app_take_nobody() {
-        assert_eq!(access().publish("mini", "a", ""), Err(Refusal::SignedOnly));
-        assert_eq!(access().play("nope", "a", ""), Err(Refusal::UnknownApp));
+        assert_eq!(
+            access().publish("mini", "a", "").map(drop),
+            Err(Refusal::SignedOnly)
+        );
+        assert_eq!(
+            access().play("nope", "a", "").map(drop),
+            Err(Refusal::UnknownApp)
+        );
         assert!(access().knows("mini") && !access().knows("nope"));
     }
 }

@@ -15,7 +15,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ pub struct Config {
     pub rtmp: Rtmp,
     /// `http.*`
     pub http: Http,
+    /// `tls.*`
+    pub tls: Tls,
     /// `api.*`
     pub api: Api,
     /// `log.*`
@@ -43,6 +45,10 @@ pub struct Config {
     pub routing: Routing,
     /// `egress.*`
     pub egress: Egress,
+    /// `signalling.*`
+    pub signalling: Signalling,
+    /// `webhooks.*`
+    pub webhooks: Webhooks,
     /// `shutdown.*`
     pub shutdown: Shutdown,
     /// `[[apps]]`: the first part of a stream's path, and who may use it.
@@ -99,6 +105,22 @@ pub struct Http {
     /// Where HTTP listens; off loopback it needs `api.token`.
     #[serde(with = "text::address")]
     pub listen: SocketAddr,
+}
+
+/// The listeners behind TLS, and what they prove themselves with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and those that vouch for it, in PEM; read again when the file changes.
+    pub cert: PathBuf,
+    /// The certificate's private key, in PEM; read again when the file changes.
+    pub key: PathBuf,
+    /// Where HTTPS listens; `None`, written as an empty string, is nowhere.
+    #[serde(with = "text::optional_address")]
+    pub https: Option<SocketAddr>,
+    /// Where RTMPS listens; `None`, written as an empty string, is nowhere.
+    #[serde(with = "text::optional_address")]
+    pub rtmps: Option<SocketAddr>,
 }
 
 /// The admin API.
@@ -223,6 +245,54 @@ pub struct Egress {
     pub cut_after: Duration,
 }
 
+/// The gateway and its sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Signalling {
+    /// The host that the gateway hands out; empty: the one that the request came in by.
+    pub public_host: String,
+    /// The port that the gateway hands out; 0: the one that the request came in by.
+    pub public_port: u16,
+    /// `host[:port]` of media URLs; empty: the host that the client used and RTMP's port.
+    pub public_rtmp: String,
+    /// How long a member stays whose WebSocket broke.
+    #[serde(with = "text::duration")]
+    pub session_grace: Duration,
+    /// Bytes of the largest message of a session.
+    #[serde(with = "text::bytes_usize")]
+    pub max_message: usize,
+    /// Messages that are read from a session in a second.
+    pub messages_per_second: NonZeroU32,
+    /// Sessions.
+    pub sessions: NonZeroU32,
+    /// Sessions from one IPv4 address or one IPv6 /64.
+    pub sessions_per_ip: NonZeroU32,
+    /// Messages that wait for a session that does not read.
+    pub send_queue: NonZeroU32,
+    /// The file of bans; empty: they are gone with the process.
+    pub store: PathBuf,
+}
+
+/// Who hears of what happens in channels, and who is asked.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Where events are sent; empty: nowhere.
+    pub url: String,
+    /// Who is asked before somebody joins or publishes; empty: nobody.
+    pub auth_url: String,
+    /// What requests are signed with.
+    pub secret: String,
+    /// How long the service has to take events.
+    #[serde(with = "text::duration")]
+    pub timeout: Duration,
+    /// How long it has to answer a question.
+    #[serde(with = "text::duration")]
+    pub auth_timeout: Duration,
+    /// Events that wait for the service.
+    pub queue: NonZeroU32,
+}
+
 /// Stopping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -247,6 +317,45 @@ pub struct App {
     /// With `access = "keys"`: what a player sends as `?key=`. Empty: nobody plays.
     #[serde(default)]
     pub play_keys: Vec<String>,
+    /// What its tokens are signed with; empty: it asks for none.
+    #[serde(default)]
+    pub certificate: String,
+    /// Whether its channels can be joined.
+    #[serde(default)]
+    pub signalling: AppSignalling,
+    /// Members of one channel.
+    #[serde(default = "defaults::max_members")]
+    pub max_members: NonZeroU32,
+    /// Channels.
+    #[serde(default = "defaults::max_channels")]
+    pub max_channels: NonZeroU32,
+}
+
+impl App {
+    /// An app of which nothing else is said.
+    pub fn new(name: &str, access: AppAccess) -> Self {
+        Self {
+            name: name.to_owned(),
+            access,
+            publish_keys: Vec::new(),
+            play_keys: Vec::new(),
+            certificate: String::new(),
+            signalling: AppSignalling::default(),
+            max_members: defaults::MAX_MEMBERS,
+            max_channels: defaults::MAX_CHANNELS,
+        }
+    }
+}
+
+/// Whether an app's channels can be joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AppSignalling {
+    /// They can, with a token where the app has a certificate.
+    #[default]
+    Open,
+    /// They cannot.
+    Closed,
 }
 
 /// Who may use an app directly.

@@ -6,9 +6,9 @@ use tracing::warn;
 const BESIDES: u64 = 200;
 
 /// Raises the soft limit to the hard one, and says so in the log if that is too low for
-/// `connections`.
-pub(crate) fn raise(connections: u32) {
-    let wanted = u64::from(connections) + BESIDES;
+/// `connections` of so many files each.
+pub(crate) fn raise(connections: u32, files_each: u32) {
+    let wanted = u64::from(connections) * u64::from(files_each) + BESIDES;
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) if limit < wanted => warn!(
             limit,

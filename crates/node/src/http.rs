@@ -3,10 +3,14 @@
 
 mod api;
 mod auth;
+mod bans_api;
+mod channels_api;
+mod channels_model;
 mod error;
 mod model;
 mod pages;
 mod server;
+mod signalling;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +22,8 @@ use std::sync::atomic::AtomicBool;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use lockgate_routing::Router;
+use lockgate_signalling::Signalling;
+use lockgate_signalling::desk::Desk;
 use prometheus::Registry;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,8 +35,8 @@ use auth::BearerScheme;
 use error::ApiError;
 pub(crate) use server::Server;
 
-/// The largest body the API reads: a request of it is a few dozen bytes.
-const BODY_MAX: usize = 4096;
+/// The largest body that is read: the longest token, and some.
+const BODY_MAX: usize = 16 * 1024;
 
 /// What handlers see of the node.
 #[derive(Clone)]
@@ -39,6 +45,12 @@ pub(crate) struct State {
     registry: Registry,
     ready: Arc<AtomicBool>,
     token: Option<Secret>,
+    signalling: Signalling,
+    desk: Desk,
+    /// Bytes of the largest message of a WebSocket.
+    max_message: usize,
+    /// The host of clients that name none.
+    own_host: String,
 }
 
 impl State {
@@ -47,12 +59,18 @@ impl State {
         router: Arc<Router>,
         registry: Registry,
         ready: Arc<AtomicBool>,
+        signalling: Signalling,
+        desk: Desk,
     ) -> Self {
         Self {
             router,
             registry,
             ready,
             token: settings.token.clone(),
+            signalling,
+            desk,
+            max_message: settings.config.signalling.max_message,
+            own_host: settings.config.http.listen.ip().to_string(),
         }
     }
 }
@@ -72,6 +90,9 @@ struct Peer(SocketAddr);
     tags(
         (name = "streams", description = "What is live, and who brings and watches it"),
         (name = "control", description = "Kick a connection, switch a player's gate"),
+        (name = "channels", description = "Who is in which channel, seen from both ends"),
+        (name = "bans", description = "Who may not join"),
+        (name = "signalling", description = "What mini-program clients ask"),
         (name = "health", description = "For probes, scrapers and people")
     ),
     modifiers(&BearerScheme)
@@ -81,7 +102,8 @@ struct Document;
 /// Every route and the document of them.
 fn routes() -> (axum::Router<State>, utoipa::openapi::OpenApi) {
     OpenApiRouter::<State>::with_openapi(Document::openapi())
-        .routes(routes!(pages::index))
+        .routes(routes!(signalling::root))
+        .routes(routes!(signalling::gateway))
         .routes(routes!(pages::metrics))
         .routes(routes!(pages::healthz))
         .routes(routes!(pages::readyz))
@@ -92,6 +114,14 @@ fn routes() -> (axum::Router<State>, utoipa::openapi::OpenApi) {
         .routes(routes!(api::list_players))
         .routes(routes!(api::kick))
         .routes(routes!(api::switch_gate))
+        .routes(routes!(channels_api::list_channels))
+        .routes(routes!(channels_api::show_channel))
+        .routes(routes!(channels_api::list_members))
+        .routes(routes!(channels_api::show_member))
+        .routes(routes!(channels_api::kick_member))
+        .routes(routes!(channels_api::mute_member))
+        .routes(routes!(bans_api::list_bans, bans_api::ban))
+        .routes(routes!(bans_api::lift))
         .split_for_parts()
 }
 

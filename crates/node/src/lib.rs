@@ -17,7 +17,8 @@ mod rtmp_listener;
 mod seats;
 mod secret;
 mod start_error;
+mod tls;
 
 pub use config::Config;
-pub use node::Node;
+pub use node::{Addresses, Node};
 pub use start_error::StartError;

@@ -9,8 +9,9 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 use crate::process::ProcessCollector;
 use crate::seats::Full;
 
-/// Why connections come to nothing, as [`NoRequest::label`](crate::rtmp_listener) names it.
-const HANDSHAKE_FAILURES: [&str; 10] = [
+/// Why connections come to nothing, as [`NoRequest::label`](crate::rtmp_listener)
+/// and [`HandshakeError::label`](crate::tls::HandshakeError::label) name it.
+const HANDSHAKE_FAILURES: [&str; 11] = [
     "chunk",
     "closed",
     "io",
@@ -18,6 +19,7 @@ const HANDSHAKE_FAILURES: [&str; 10] = [
     "not_rtmp",
     "session",
     "timeout",
+    "tls",
     "unread",
     "version",
     "write_timeout",
@@ -59,7 +61,7 @@ impl Metrics {
             handshake_failures: counter(
                 registry,
                 "lockgate_handshake_failures_total",
-                "RTMP handshakes that did not complete, by reason.",
+                "RTMP and TLS handshakes that did not complete, by reason.",
                 "reason",
             )?,
             accept_errors: counter(

@@ -12,6 +12,11 @@ use anyhow::Context;
 use lockgate_egress::Egress;
 use lockgate_ingest::Ingest;
 use lockgate_routing::Router;
+use lockgate_signalling::Signalling;
+use lockgate_signalling::bans::Bans;
+use lockgate_signalling::desk::Desk;
+use lockgate_signalling::report::Reports;
+use lockgate_signalling::webhook::Webhooks;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -23,19 +28,38 @@ use crate::access::Access;
 use crate::config::{Config, Settings};
 use crate::http;
 use crate::metrics::Metrics;
-use crate::rtmp_listener::RtmpListener;
+use crate::rtmp_listener::{FILES_OF_RTMPS, RtmpListener};
 use crate::start_error::StartError;
+use crate::tls::{self, Tls};
 
 /// A node that is bound and not yet driven.
 #[derive(Debug)]
 pub struct Node {
     router: Arc<Router>,
+    signalling: Signalling,
+    desk: Desk,
     rtmp: RtmpListener,
-    rtmp_addr: SocketAddr,
+    rtmps: Option<RtmpListener>,
     http: http::Server,
-    http_addr: SocketAddr,
+    https: Option<http::Server>,
+    certificate: Option<tls::Watch>,
+    addresses: Addresses,
     ready: Arc<AtomicBool>,
     grace: Duration,
+}
+
+/// Where a node listens, with the ports that the system picked where the config left them open.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Addresses {
+    /// `rtmp.listen`
+    pub rtmp: SocketAddr,
+    /// `http.listen`
+    pub http: SocketAddr,
+    /// `tls.rtmps`
+    pub rtmps: Option<SocketAddr>,
+    /// `tls.https`
+    pub https: Option<SocketAddr>,
 }
 
 impl Node {
@@ -49,58 +73,102 @@ impl Node {
     )]
     pub async fn load(config: Config) -> Result<Self, StartError> {
         let settings = Settings::try_from(&config).map_err(StartError::Config)?;
-        crate::file_limit::raise(config.limits.connections.get());
+        let files_each = config.tls.rtmps.map_or(1, |_| FILES_OF_RTMPS);
+        crate::file_limit::raise(config.limits.connections.get(), files_each);
         let (rtmp, rtmp_addr) = listen("rtmp.listen", config.rtmp.listen)?;
         let (http, http_addr) = listen("http.listen", config.http.listen)?;
+        let optional = |key, address: Option<_>| address.map(|it| listen(key, it)).transpose();
+        let (rtmps, rtmps_addr) = optional("tls.rtmps", config.tls.rtmps)?.unzip();
+        let (https, https_addr) = optional("tls.https", config.tls.https)?.unzip();
+        let addresses = Addresses {
+            rtmp: rtmp_addr,
+            http: http_addr,
+            rtmps: rtmps_addr,
+            https: https_addr,
+        };
 
         let registry = Registry::new();
         let metrics = Metrics::new(&registry)?;
         let router = Router::new(settings.routing(), &registry)?;
         let access = Arc::new(Access::new(&config.apps));
+        let desk = desk(&settings, &registry)?;
+        let hooks = Arc::new(desk.clone());
+        let signalling = settings.signalling(addresses.rtmp.port());
+        let signalling = Signalling::new(signalling, hooks, Arc::clone(&router), &registry)?;
+        let admission = signalling.admission(access.clone());
         let ingest = Ingest::new(
             Arc::clone(&router),
-            access.clone(),
+            Arc::clone(&admission),
             config.ingest.idle_timeout,
             &registry,
         )?;
         let egress = Egress::new(
             Arc::clone(&router),
-            access.clone(),
+            admission,
             config.egress.wait_for_publisher,
             &registry,
         )?;
         let ready = Arc::new(AtomicBool::new(true));
         let acceptor = |listener, name| Acceptor::new(listener, name, metrics.accept_errors(name));
-        Ok(Self {
-            rtmp: RtmpListener::new(
-                acceptor(rtmp, "rtmp"),
+        let rtmp = RtmpListener::new(
+            acceptor(rtmp, "rtmp"),
+            &settings,
+            access,
+            ingest,
+            egress,
+            metrics.clone(),
+        );
+        let http = http::Server::new(
+            acceptor(http, "http"),
+            http::State::new(
                 &settings,
-                access,
-                ingest,
-                egress,
-                metrics.clone(),
+                Arc::clone(&router),
+                registry,
+                Arc::clone(&ready),
+                signalling.clone(),
+                desk.clone(),
             ),
-            rtmp_addr,
-            http: http::Server::new(
-                acceptor(http, "http"),
-                http::State::new(&settings, Arc::clone(&router), registry, Arc::clone(&ready)),
-                metrics.clone(),
-            ),
-            http_addr,
+            metrics.clone(),
+        );
+        let pair = settings.pair.as_ref();
+        let tls = pair.map(|pair| Tls::new(pair, &config.tls.cert, &config.tls.key));
+        let (tls, certificate) = tls.transpose()?.unzip();
+        // Settings hold a pair wherever a listener needs one.
+        let tls = tls.as_ref();
+        let rtmps = rtmps
+            .zip(tls)
+            .map(|(listener, tls)| rtmp.behind_tls(acceptor(listener, "rtmps"), tls.rtmps.clone()));
+        let https = https
+            .zip(tls)
+            .map(|(listener, tls)| http.behind_tls(acceptor(listener, "https"), tls.https.clone()));
+        Ok(Self {
+            rtmp,
+            rtmps,
+            http,
+            https,
+            certificate,
+            addresses,
             router,
+            signalling,
+            desk,
             ready,
             grace: config.shutdown.grace,
         })
     }
 
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
     /// Where RTMP listens, with the port that the system picked if the config left it open.
     pub fn rtmp_addr(&self) -> SocketAddr {
-        self.rtmp_addr
+        self.addresses.rtmp
     }
 
     /// Where HTTP listens.
     pub fn http_addr(&self) -> SocketAddr {
-        self.http_addr
+        self.addresses.http
     }
 
     /// The streams of this node.
@@ -114,33 +182,73 @@ impl Node {
     /// # Errors
     /// A listener that died: the node is of no use without it.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        info!(rtmp = %self.rtmp_addr, http = %self.http_addr, "started");
+        let Addresses { rtmp, http, .. } = self.addresses;
+        let [rtmps, https] = [self.addresses.rtmps, self.addresses.https];
+        info!(%rtmp, %http, rtmps = rtmps.map(tracing::field::display), https = https.map(tracing::field::display), "started");
         let stop_rtmp = CancellationToken::new();
         let stop_http = CancellationToken::new();
         let mut rtmp = JoinSet::new();
-        rtmp.spawn(self.rtmp.run(stop_rtmp.clone(), self.grace));
+        let listeners = [("rtmp.listen", Some(self.rtmp)), ("tls.rtmps", self.rtmps)];
+        for (key, listener) in listeners {
+            if let Some(listener) = listener {
+                let run = listener.run(stop_rtmp.clone(), self.grace);
+                rtmp.spawn(async move { (key, run.await) });
+            }
+        }
         let mut http = JoinSet::new();
-        http.spawn(self.http.run(stop_http.clone()));
+        let listeners = [("http.listen", Some(self.http)), ("tls.https", self.https)];
+        for (key, listener) in listeners {
+            if let Some(listener) = listener {
+                let run = listener.run(stop_http.clone());
+                http.spawn(async move { (key, run.await) });
+            }
+        }
+        let mut watch = JoinSet::new();
+        if let Some(certificate) = self.certificate {
+            watch.spawn(certificate.run());
+        }
 
         tokio::select! {
             () = stop.cancelled() => {}
-            Some(ended) = rtmp.join_next() => return dead("rtmp.listen", ended),
-            Some(ended) = http.join_next() => return dead("http.listen", ended),
+            Some(ended) = rtmp.join_next() => return dead(ended),
+            Some(ended) = http.join_next() => return dead(ended),
         }
 
         self.ready.store(false, Ordering::Relaxed);
         info!(grace = ?self.grace, "stopping");
         stop_rtmp.cancel();
+        // Clients first: they look for another node while the media still ends.
+        let sessions = tokio::time::timeout(self.grace, self.signalling.shutdown());
         let told = tokio::time::timeout(self.grace, self.router.shutdown());
-        let (told, _) = tokio::join!(told, rtmp.join_next());
+        let (told, sessions, _) = tokio::join!(told, sessions, rtmp.join_all());
         if told.is_err() {
             warn!("streams did not end within shutdown.grace");
         }
+        if sessions.is_err() {
+            warn!("sessions did not end within shutdown.grace");
+        }
+        // Once the members have left: that is told too.
+        self.desk.webhooks.shutdown(self.grace).await;
         stop_http.cancel();
-        http.join_next().await;
+        http.join_all().await;
         info!("stopped");
         Ok(())
     }
+}
+
+/// Bans, webhooks and reports.
+fn desk(settings: &Settings, registry: &Registry) -> Result<Desk, StartError> {
+    let store = &settings.config.signalling.store;
+    let bans = if store.as_os_str().is_empty() {
+        Bans::in_memory()
+    } else {
+        Bans::open(store)?
+    };
+    Ok(Desk {
+        bans: Arc::new(bans),
+        webhooks: Arc::new(Webhooks::start(settings.webhooks(), registry)?),
+        reports: Arc::new(Reports::new(registry)?),
+    })
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -157,12 +265,10 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, Socket
 
 /// The error of a listener that ended without being told to.
 fn dead(
-    key: &'static str,
-    ended: Result<std::io::Result<()>, tokio::task::JoinError>,
+    ended: Result<(&'static str, std::io::Result<()>), tokio::task::JoinError>,
 ) -> anyhow::Result<()> {
-    ended
-        .with_context(|| format!("{key}: the listener crashed"))?
-        .with_context(|| format!("{key}: the listener broke"))?;
+    let (key, ended) = ended.context("a listener crashed")?;
+    ended.with_context(|| format!("{key}: the listener broke"))?;
     anyhow::bail!("{key}: the listener ended")
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lockgate_egress::Egress;
 use lockgate_ingest::Ingest;
 use lockgate_routing::{ConnectionId, Origin};
-use lockgate_rtmp::connection::{Connection, ConnectionConfig};
+use lockgate_rtmp::connection::{Connection, ConnectionConfig, Socket};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,16 +22,22 @@ use crate::access::Access;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::seats::{Full, Seat, Seats};
+use crate::tls::{Bridge, Terminator};
 use lockgate_routing::throttle::Throttle;
 use request::{NoRequest, Request, next_request};
 
-/// Its name, as metrics and reports label it.
-const PROTOCOL: &str = "rtmp";
+/// The protocols' names, as metrics and reports label them.
+const RTMP: &str = "rtmp";
+const RTMPS: &str = "rtmps";
+
+/// Open files of a connection behind TLS: its own, and a pair to the task that decrypts.
+pub(crate) const FILES_OF_RTMPS: u32 = 3;
 
 /// The listener and what its connections share.
 #[derive(Debug)]
 pub(crate) struct RtmpListener {
     acceptor: Acceptor,
+    tls: Option<Terminator>,
     seats: Arc<Seats>,
     shared: Arc<Shared>,
     refusals: [Throttle; Full::ALL.len()],
@@ -62,6 +68,7 @@ impl RtmpListener {
     ) -> Self {
         Self {
             acceptor,
+            tls: None,
             seats: Seats::new(&settings.config.limits),
             shared: Arc::new(Shared {
                 access,
@@ -72,6 +79,17 @@ impl RtmpListener {
                 refused: Throttle::default(),
                 failed: Throttle::default(),
             }),
+            refusals: Default::default(),
+        }
+    }
+
+    /// The same behind TLS, on another port: the same seats, the same streams.
+    pub(crate) fn behind_tls(&self, acceptor: Acceptor, tls: Terminator) -> Self {
+        Self {
+            acceptor,
+            tls: Some(tls),
+            seats: Arc::clone(&self.seats),
+            shared: Arc::clone(&self.shared),
             refusals: Default::default(),
         }
     }
@@ -100,7 +118,8 @@ impl RtmpListener {
             match self.seats.take(peer.ip()) {
                 Ok(seat) => {
                     let shared = Arc::clone(&self.shared);
-                    connections.spawn(shared.connection(socket, peer, seat, stop.clone()));
+                    let tls = self.tls.clone();
+                    connections.spawn(shared.connection(socket, peer, tls, seat, stop.clone()));
                 }
                 Err(full) => self.refuse(full, peer),
             }
@@ -136,13 +155,15 @@ impl Shared {
         self: Arc<Self>,
         socket: TcpStream,
         peer: SocketAddr,
+        tls: Option<Terminator>,
         seat: Seat,
         stop: CancellationToken,
     ) {
-        let _open = self.metrics.connection(PROTOCOL);
+        let protocol = if tls.is_some() { RTMPS } else { RTMP };
+        let _open = self.metrics.connection(protocol);
         let origin = Origin {
             connection: ConnectionId::next(),
-            protocol: PROTOCOL,
+            protocol,
             peer,
         };
         let span = info_span!(
@@ -152,15 +173,51 @@ impl Shared {
             app = tracing::field::Empty,
             stream = tracing::field::Empty
         );
-        self.serve(socket, origin, seat, &stop)
-            .instrument(span)
-            .await;
+        match tls {
+            None => {
+                let socket = Socket::from(socket);
+                self.serve(socket, origin, seat, &stop)
+                    .instrument(span)
+                    .await;
+            }
+            Some(tls) => {
+                // Boxed, so that a plain connection does not hold the room for it.
+                let serve = Box::pin(self.serve_tls(socket, &tls, origin, seat, &stop));
+                serve.instrument(span).await;
+            }
+        }
+    }
+
+    /// The TLS handshake, then the same as without.
+    async fn serve_tls(
+        &self,
+        socket: TcpStream,
+        tls: &Terminator,
+        origin: Origin,
+        seat: Seat,
+        stop: &CancellationToken,
+    ) {
+        let within = self.connection.handshake_timeout;
+        let shaken = tokio::select! {
+            shaken = tls.accept(socket, within) => shaken.map_err(NoRequest::Tls),
+            () = stop.cancelled() => return,
+        };
+        let bridged = shaken.and_then(|stream| {
+            Bridge::start(stream).map_err(|error| NoRequest::Handshake(error.into()))
+        });
+        match bridged {
+            Ok((socket, bridge)) => {
+                self.serve(socket.into(), origin, seat, stop).await;
+                bridge.finish().await;
+            }
+            Err(why) => self.count(&why),
+        }
     }
 
     /// The handshake, then one request after the other, each for as long as its stream lives.
     async fn serve(
         &self,
-        socket: TcpStream,
+        socket: Socket,
         origin: Origin,
         mut seat: Seat,
         stop: &CancellationToken,

@@ -23,9 +23,25 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The TLS library has nothing to offer: a bug.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] tokio_rustls::rustls::Error),
+    /// The file of bans cannot be used.
+    #[error(transparent)]
+    Store(#[from] lockgate_signalling::bans::StoreError),
     /// Two metrics have the same name: a bug.
     #[error("cannot register the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+}
+
+impl From<lockgate_signalling::webhook::StartError> for StartError {
+    fn from(error: lockgate_signalling::webhook::StartError) -> Self {
+        use lockgate_signalling::webhook::StartError as Webhooks;
+        match error {
+            Webhooks::Metrics(error) => Self::Metrics(error),
+            Webhooks::Tls(error) => Self::Tls(error),
+        }
+    }
 }
 
 impl StartError {
@@ -33,8 +49,8 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => EXIT_CONFIG,
-            Self::Bind { .. } => EXIT_BIND,
-            Self::Metrics(_) => 1,
+            Self::Bind { .. } | Self::Store(_) => EXIT_BIND,
+            Self::Tls(_) | Self::Metrics(_) => 1,
         }
     }
 }

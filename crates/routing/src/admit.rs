@@ -2,7 +2,10 @@
 
 use thiserror::Error;
 
+use std::sync::Arc;
+
 use crate::id::StreamId;
+use crate::lease::Lease;
 
 /// Decides on a URL's app, name and query. Implemented where apps and keys are known.
 pub trait Admission: Send + Sync + 'static {
@@ -10,13 +13,31 @@ pub trait Admission: Send + Sync + 'static {
     ///
     /// # Errors
     /// The reason for a refusal, to be told to the peer.
-    fn publish(&self, app: &str, name: &str, query: &str) -> Result<StreamId, Refusal>;
+    fn publish(&self, app: &str, name: &str, query: &str) -> Result<Grant, Refusal>;
 
     /// May a player with this URL watch, and which stream?
     ///
     /// # Errors
     /// The reason for a refusal, to be told to the peer.
-    fn play(&self, app: &str, name: &str, query: &str) -> Result<StreamId, Refusal>;
+    fn play(&self, app: &str, name: &str, query: &str) -> Result<Grant, Refusal>;
+}
+
+/// What a URL gives a right to.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The stream.
+    pub stream: StreamId,
+    /// The publication or subscription that a signed URL is bound to.
+    pub lease: Option<Arc<Lease>>,
+}
+
+impl From<StreamId> for Grant {
+    fn from(stream: StreamId) -> Self {
+        Self {
+            stream,
+            lease: None,
+        }
+    }
 }
 
 /// Why a URL was refused. The text goes to the peer: it names no secret.
@@ -38,16 +59,20 @@ pub enum Refusal {
     /// The app takes signed URLs alone.
     #[error("this app takes signed URLs only: get one from the signalling API")]
     SignedOnly,
+    /// The URL was signed here, and what it was bound to has ended; or it was not signed here.
+    #[error("this URL is not valid, or no longer: ask for a new one")]
+    UrlDead,
 }
 
 impl Refusal {
     /// All of them, for metrics that start at 0.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::UnknownApp,
         Self::BadName,
         Self::KeyMissing,
         Self::KeyWrong,
         Self::SignedOnly,
+        Self::UrlDead,
     ];
 
     /// A short name for metrics.
@@ -58,6 +83,7 @@ impl Refusal {
             Self::KeyMissing => "key_missing",
             Self::KeyWrong => "key_wrong",
             Self::SignedOnly => "signed_only",
+            Self::UrlDead => "url_dead",
         }
     }
 }

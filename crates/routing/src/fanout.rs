@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cursor::Cursor;
-use crate::gate::Switches;
+use crate::gate::{Gate, Switches};
 use crate::id::ConnectionId;
 use crate::player::{End, Ended, Protocol, Seat, Sink};
 use crate::ring::View;
@@ -132,6 +132,8 @@ pub(crate) struct Fanout {
     link: Arc<Link>,
     protocol: &'static Protocol,
     view: View,
+    /// The publisher's gate, which every player obeys too.
+    gate: Arc<Gate>,
     players: Vec<Player>,
     places: HashMap<ConnectionId, usize>,
     /// Places of players whose sockets take nothing.
@@ -150,6 +152,7 @@ impl Fanout {
             link,
             protocol,
             view: View::default(),
+            gate: Arc::new(Gate::new()),
             players: Vec::new(),
             places: HashMap::new(),
             blocked: Vec::new(),
@@ -212,7 +215,7 @@ impl Fanout {
         if commands.is_empty() {
             return;
         }
-        self.stream.refresh(&mut self.view);
+        self.stream.refresh(&mut self.view, &mut self.gate);
         for command in commands {
             match command {
                 Command::Join { seat, sink, ended } => self.join(seat, sink, ended),
@@ -249,7 +252,7 @@ impl Fanout {
     }
 
     fn join(&mut self, seat: Arc<Seat>, sink: Box<dyn Sink>, ended: oneshot::Sender<Ended>) {
-        let switches = seat.gate.switches().and(self.stream.switches());
+        let switches = seat.gate.switches().and(self.gate.switches());
         let place = self.players.len();
         self.places.insert(seat.origin.connection, place);
         self.look.push(place);
@@ -283,7 +286,7 @@ impl Fanout {
         let mut from = 0;
         loop {
             // Looked at anew for each slice: who comes later gets what came meanwhile.
-            self.stream.refresh(&mut self.view);
+            self.stream.refresh(&mut self.view, &mut self.gate);
             let to = self.players.len().min(from + SLICE);
             let mut todo: Vec<usize> = std::mem::take(&mut self.tally.todo);
             todo.clear();
@@ -303,7 +306,7 @@ impl Fanout {
         if self.look.is_empty() {
             return;
         }
-        self.stream.refresh(&mut self.view);
+        self.stream.refresh(&mut self.view, &mut self.gate);
         let mut todo = std::mem::take(&mut self.look);
         self.serve(&mut todo);
         todo.clear();
@@ -356,13 +359,13 @@ impl Fanout {
             return false;
         }
         let own = player.seat.gate.switches();
-        let switches = own.and(self.stream.switches());
+        let switches = own.and(self.gate.switches());
         if switches != player.switches {
             player.turn(&self.view, switches);
-            let gate = if player.seat.gate.since_turn() < self.stream.gate.since_turn() {
+            let gate = if player.seat.gate.since_turn() < self.gate.since_turn() {
                 &player.seat.gate
             } else {
-                &self.stream.gate
+                &self.gate
             };
             self.stream
                 .metrics
@@ -453,7 +456,7 @@ impl Fanout {
 
     /// Once a second: rates, delays, and players that have taken nothing for too long.
     fn tick(&mut self, passed: Duration) {
-        self.stream.refresh(&mut self.view);
+        self.stream.refresh(&mut self.view, &mut self.gate);
         let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
         for player in &mut self.players {
             let seat = &player.seat;

@@ -80,7 +80,7 @@ pub struct Ended {
 pub(crate) struct Seat {
     pub(crate) origin: Origin,
     pub(crate) joined: Instant,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) kicked: Notify,
     pub(crate) bytes: AtomicU64,
     pub(crate) packets: AtomicU64,
@@ -90,11 +90,11 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(crate) fn new(origin: Origin) -> Self {
+    pub(crate) fn new(origin: Origin, gate: Arc<Gate>) -> Self {
         Self {
             origin,
             joined: Instant::now(),
-            gate: Gate::new(),
+            gate,
             kicked: Notify::new(),
             bytes: AtomicU64::new(0),
             packets: AtomicU64::new(0),

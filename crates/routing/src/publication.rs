@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::gate::Source;
 use crate::id::StreamId;
+use crate::lease::Lease;
 use crate::router::Seats;
 use crate::stream::Stream;
 
@@ -34,6 +35,7 @@ pub struct Publication {
     /// What was pushed and not yet announced to the fan-out.
     pub(crate) waiting: Waiting,
     pub(crate) protocol: &'static str,
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 /// What waits to be announced.
@@ -64,7 +66,8 @@ impl Publication {
         payload: Bytes,
         received: Instant,
     ) -> Result<(), Cut> {
-        if payload.is_empty() {
+        let allowed = self.lease.as_ref().is_none_or(|lease| lease.allows(track));
+        if payload.is_empty() || !allowed {
             return Ok(());
         }
         if !self

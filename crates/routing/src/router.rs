@@ -13,9 +13,11 @@ use prometheus::Registry;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
+use crate::admit::Grant;
 use crate::config::{Config, Conflict};
 use crate::gate::Source;
 use crate::id::{ConnectionId, Origin, StreamId};
+use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::player::{End, Seat, Subscription};
 use crate::publication::{Cut, Publication, Waiting};
@@ -120,20 +122,20 @@ impl Router {
     ///
     /// # Errors
     /// Why it may not be.
-    pub fn publish(&self, id: &StreamId, origin: Origin) -> Result<Publication, PublishError> {
+    pub fn publish(&self, grant: &Grant, origin: Origin) -> Result<Publication, PublishError> {
         let seats = &self.seats;
         // Who takes a name over adds nobody: the one it is taken from is on its way out.
-        let replaces = || seats.streams.get(id).is_some_and(|it| it.is_published());
+        let replaces = || seats.streams.get(&grant.stream).is_some_and(|it| it.is_published());
         if seats.publishers.load(Ordering::Relaxed) >= seats.config.limits.publishers && !replaces()
         {
             return Err(PublishError::Full);
         }
-        let stream = seats.stream(id)?;
+        let stream = seats.stream(&grant.stream)?;
         if seats.config.conflict == Conflict::Reject && stream.is_published() {
             seats.metrics.returns.with_label_values(&["rejected"]).inc();
             return Err(PublishError::Busy);
         }
-        let (epoch, cut, how) = stream.take_up(origin);
+        let (epoch, cut, how) = stream.take_up(origin, grant.lease.clone());
         match how {
             TakeUp::Fresh => {}
             TakeUp::Resumed => seats.metrics.returns.with_label_values(&["resumed"]).inc(),
@@ -152,6 +154,7 @@ impl Router {
             epoch,
             cut,
             waiting: Waiting::Nothing,
+            lease: grant.lease.clone(),
             protocol: origin.protocol,
         })
     }
@@ -160,17 +163,24 @@ impl Router {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn subscribe(&self, id: &StreamId, origin: Origin) -> Result<Subscription, SubscribeError> {
+    pub fn subscribe(&self, grant: &Grant, origin: Origin) -> Result<Subscription, SubscribeError> {
         let seats = &self.seats;
         if seats.players.load(Ordering::Relaxed) >= seats.config.limits.players {
             return Err(SubscribeError::Full);
         }
-        let stream = seats.stream(id)?;
+        let stream = seats.stream(&grant.stream)?;
         if stream.player_count() >= seats.config.limits.players_per_stream {
             return Err(SubscribeError::StreamFull);
         }
-        let seat = Arc::new(Seat::new(origin));
+        let gate = grant
+            .lease
+            .as_ref()
+            .map_or_else(Arc::default, |lease| Arc::clone(lease.gate()));
+        let seat = Arc::new(Seat::new(origin, gate));
         stream.seat(Arc::clone(&seat));
+        if let Some(lease) = &grant.lease {
+            lease.came(origin.connection);
+        }
         seats.players.fetch_add(1, Ordering::Relaxed);
         seats
             .metrics
@@ -227,6 +237,24 @@ impl Router {
             }
         }
         false
+    }
+
+    /// Ends one stream: its publisher and its players are told.
+    pub fn end(&self, id: &StreamId) {
+        let stream = self.seats.streams.get(id).map(|stream| Arc::clone(&stream));
+        if let Some(stream) = stream {
+            self.seats.end(&stream, Cut::Kicked, || End::StreamEnded);
+        }
+    }
+
+    /// Turns a switch of a lease's gate, whether or not the stream is there yet.
+    pub fn turn(&self, id: &StreamId, lease: &Lease, source: Source, track: Track, closed: bool) {
+        match self.seats.streams.get(id).map(|stream| Arc::clone(&stream)) {
+            Some(stream) => stream.turn_gate(lease.gate(), source, track, closed),
+            None => {
+                lease.gate().turn(source, track, closed);
+            }
+        }
     }
 
     /// Ends every stream: publishers and players are told. Nothing new is let in.

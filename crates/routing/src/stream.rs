@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::fanout::{Command, Fanout, Link};
-use crate::gate::{Gate, Source, Switches};
+use crate::gate::{Gate, Source};
 use crate::id::{ConnectionId, Origin, StreamId};
+use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::player::{End, Ended, Seat, Sink};
 use crate::publication::Cut;
@@ -46,8 +47,6 @@ pub(crate) struct Stream {
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) phase: watch::Sender<Phase>,
-    /// Closed switches here are closed for every player.
-    pub(crate) gate: Gate,
     born: Instant,
     state: Mutex<State>,
     links: Mutex<Vec<Arc<Link>>>,
@@ -71,6 +70,12 @@ struct State {
     video: Option<VideoFormat>,
     audio: Option<AudioFormat>,
     seats: HashMap<ConnectionId, Arc<Seat>>,
+    /// Closed switches here are closed for every player.
+    gate: Arc<Gate>,
+    /// What the publisher's URL is bound to.
+    lease: Option<Arc<Lease>>,
+    /// A frame has come since the lease was first used here.
+    began: bool,
 }
 
 #[derive(Debug)]
@@ -147,6 +152,9 @@ impl Stream {
             video: None,
             audio: None,
             seats: HashMap::new(),
+            gate: Arc::new(Gate::new()),
+            lease: None,
+            began: false,
         };
         metrics.streams.inc();
         Self {
@@ -154,7 +162,6 @@ impl Stream {
             config,
             metrics,
             phase: watch::Sender::new(Phase::Waiting),
-            gate: Gate::new(),
             born: Instant::now(),
             state: Mutex::new(state),
             links: Mutex::new(Vec::new()),
@@ -172,10 +179,23 @@ impl Stream {
     }
 
     /// Makes `origin` the publisher; whoever was it is cut.
-    pub(crate) fn take_up(&self, origin: Origin) -> (u64, watch::Receiver<Option<Cut>>, TakeUp) {
+    pub(crate) fn take_up(
+        &self,
+        origin: Origin,
+        lease: Option<Arc<Lease>>,
+    ) -> (u64, watch::Receiver<Option<Cut>>, TakeUp) {
         let now = Instant::now();
         let (cut, receiver) = watch::channel(None);
         let mut state = self.state.lock();
+        if let Some(lease) = lease {
+            state.gate = Arc::clone(lease.gate());
+            let same = state
+                .lease
+                .as_ref()
+                .is_some_and(|held| Arc::ptr_eq(held, &lease));
+            state.began &= same;
+            state.lease = Some(lease);
+        }
         let old = state.publisher.replace(Publisher {
             origin,
             since: now,
@@ -245,6 +265,7 @@ impl Stream {
             return;
         }
         let mut state = self.state.lock();
+        let lease = state.lease.take();
         // A publisher that still pushes is told, and its packets go nowhere.
         state.epoch += 1;
         state.deserted = None;
@@ -254,6 +275,9 @@ impl Stream {
         drop(state);
         for link in self.links.lock().iter() {
             link.send(Command::EndAll(why));
+        }
+        if let Some(lease) = lease {
+            lease.ended();
         }
     }
 
@@ -267,8 +291,9 @@ impl Stream {
         received: Instant,
     ) -> bool {
         let packet = Packet::new(track, 0, payload, received);
-        let mut state = self.state.lock();
-        let state = &mut *state;
+        let is_frame = packet.is_frame();
+        let mut locked = self.state.lock();
+        let state = &mut *locked;
         if state.epoch != epoch {
             return false;
         }
@@ -320,6 +345,13 @@ impl Stream {
             .ring
             .push(Arc::new(packet.at(time).with_silence(silence)));
         self.count_ring(&state.ring, 1);
+        let began = is_frame && !state.began;
+        state.began |= is_frame;
+        let lease = if began { state.lease.clone() } else { None };
+        drop(locked);
+        if let Some(lease) = lease {
+            lease.began();
+        }
         true
     }
 
@@ -330,8 +362,12 @@ impl Stream {
     }
 
     /// Brings a fan-out task's view up to date.
-    pub(crate) fn refresh(&self, view: &mut View) {
-        self.state.lock().ring.refresh(view);
+    pub(crate) fn refresh(&self, view: &mut View, gate: &mut Arc<Gate>) {
+        let state = self.state.lock();
+        state.ring.refresh(view);
+        if !Arc::ptr_eq(gate, &state.gate) {
+            *gate = Arc::clone(&state.gate);
+        }
     }
 
     /// Tells the fan-out that packets came in.
@@ -417,7 +453,13 @@ impl Stream {
 
     /// Turns a switch for every player.
     pub(crate) fn turn_all(&self, source: Source, track: Track, closed: bool) {
-        if self.gate.turn(source, track, closed) {
+        let gate = Arc::clone(&self.state.lock().gate);
+        self.turn_gate(&gate, source, track, closed);
+    }
+
+    /// Turns a switch of a gate that players of this stream obey.
+    pub(crate) fn turn_gate(&self, gate: &Gate, source: Source, track: Track, closed: bool) {
+        if gate.turn(source, track, closed) {
             self.count_turn(source, track);
             self.wake(true);
         }
@@ -428,11 +470,6 @@ impl Stream {
             .switches
             .with_label_values(&[source.name(), track.name()])
             .inc();
-    }
-
-    /// The publisher's switches, closed for every player.
-    pub(crate) fn switches(&self) -> Switches {
-        self.gate.switches()
     }
 
     /// The seat of one player.
@@ -458,8 +495,8 @@ impl Stream {
 
     pub(crate) fn report(&self) -> StreamReport {
         let phase = *self.phase.borrow();
-        let switches = self.switches();
         let state = self.state.lock();
+        let switches = state.gate.switches();
         let view = state.ring.view();
         let publisher = state.publisher.as_ref().map(|publisher| PublisherReport {
             connection: publisher.origin.connection.get(),

@@ -5,23 +5,23 @@
 
 mod error;
 mod scratch;
+mod socket;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::chunk::{Limits, Message, Reader};
 use crate::handshake::ServerHandshake;
 use crate::session::{self, Event, Session};
 pub use error::{AcceptError, ConnectionError};
+pub use socket::Socket;
 
 /// While more replies than this wait, nothing more is read: a peer that asks and does not read
 /// the answers waits for itself.
@@ -64,7 +64,7 @@ impl Default for ConnectionConfig {
 /// A peer after its handshake.
 #[derive(Debug)]
 pub struct Connection {
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
     reader: Reader,
     session: Session,
     events: VecDeque<Event>,
@@ -86,17 +86,18 @@ pub struct Connection {
 
 impl Connection {
     /// Shakes hands on a socket that was just accepted. Turns Nagle's algorithm off.
-    pub async fn accept(socket: TcpStream, config: &ConnectionConfig) -> Result<Self, AcceptError> {
-        socket.set_nodelay(true)?;
+    pub async fn accept(
+        socket: impl Into<Socket>,
+        config: &ConnectionConfig,
+    ) -> Result<Self, AcceptError> {
+        let socket = socket.into();
+        socket.send_at_once()?;
         timeout(config.handshake_timeout, Self::shake_hands(socket, config))
             .await
             .unwrap_or(Err(AcceptError::Timeout))
     }
 
-    async fn shake_hands(
-        socket: TcpStream,
-        config: &ConnectionConfig,
-    ) -> Result<Self, AcceptError> {
+    async fn shake_hands(socket: Socket, config: &ConnectionConfig) -> Result<Self, AcceptError> {
         let mut connection = Self {
             socket: Arc::new(socket),
             reader: Reader::new(config.limits),
@@ -197,7 +198,7 @@ impl Connection {
     /// take the last reply, which says why, away from the peer.
     pub async fn close(mut self) -> Result<(), ConnectionError> {
         self.flush().await?;
-        socket2::SockRef::from(&*self.socket).shutdown(Shutdown::Write)?;
+        self.socket.finish()?;
         let until_closed = async {
             loop {
                 self.socket.readable().await?;
@@ -216,7 +217,7 @@ impl Connection {
 
     /// The socket; media may be written to it between whole messages while no reply is partly
     /// written, which is so after [`flush`](Self::flush) and while writes are lent.
-    pub fn socket(&self) -> &Arc<TcpStream> {
+    pub fn socket(&self) -> &Arc<Socket> {
         &self.socket
     }
 

@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{App, AppAccess};
+use crate::node::Addresses;
 
 /// The port that RTMP URLs need not name.
 const RTMP_PORT: u16 = 1935;
 
 /// The text, with URLs that work as they stand on this machine. No key is ever in it.
-pub(super) fn banner(apps: &[App], rtmp: SocketAddr, http: SocketAddr) -> String {
+pub(super) fn banner(apps: &[App], addresses: &Addresses) -> String {
+    let Addresses { rtmp, http, .. } = *addresses;
     let mut text = format!("lockgate {} is up\n\n", env!("CARGO_PKG_VERSION"));
     let authority = match reachable(rtmp) {
         address if address.port() == RTMP_PORT => host(address.ip()),
@@ -46,6 +48,16 @@ pub(super) fn banner(apps: &[App], rtmp: SocketAddr, http: SocketAddr) -> String
     line(&mut text, "metrics", &format!("{http}/metrics"));
     line(&mut text, "API", &format!("{http}/api/v1/streams"));
     line(&mut text, "", &format!("{http}/api/v1/openapi.json"));
+    // A client that checks certificates needs the name that is in this one, not an address.
+    if let Some(rtmps) = addresses.rtmps {
+        for app in apps.iter().filter(|app| app.access != AppAccess::Signed) {
+            let url = format!("rtmps://{}/{}/<name>", reachable(rtmps), app.name);
+            line(&mut text, "TLS", &url);
+        }
+    }
+    if let Some(https) = addresses.https {
+        line(&mut text, "TLS", &format!("https://{}", reachable(https)));
+    }
     let any = rtmp.ip().is_unspecified();
     if any {
         let _ = writeln!(
@@ -85,19 +97,41 @@ mod tests {
 
     fn app(name: &str, access: AppAccess) -> App {
         App {
-            name: name.to_owned(),
-            access,
             publish_keys: vec!["hidden-key".to_owned()],
-            play_keys: Vec::new(),
+            ..App::new(name, access)
         }
+    }
+
+    fn addresses(rtmp: &str, http: &str) -> Addresses {
+        Addresses {
+            rtmp: rtmp.parse().unwrap(),
+            http: http.parse().unwrap(),
+            rtmps: None,
+            https: None,
+        }
+    }
+
+    #[test]
+    fn listeners_behind_tls_have_lines_of_their_own() {
+        let apps = [app("live", AppAccess::Open), app("mini", AppAccess::Signed)];
+        let mut addresses = addresses("127.0.0.1:1935", "127.0.0.1:8080");
+        assert!(!banner(&apps, &addresses).contains("TLS"));
+        addresses.rtmps = Some("0.0.0.0:1936".parse().unwrap());
+        addresses.https = Some("[::]:443".parse().unwrap());
+        let text = banner(&apps, &addresses);
+        assert!(
+            text.contains("rtmps://127.0.0.1:1936/live/<name>\n"),
+            "{text}"
+        );
+        assert!(text.contains("https://[::1]:443\n"), "{text}");
+        assert_eq!(text.matches("TLS").count(), 2, "{text}");
     }
 
     #[test]
     fn urls_are_ready_to_paste() {
         let text = banner(
             &[app("live", AppAccess::Open)],
-            "127.0.0.1:1935".parse().unwrap(),
-            "127.0.0.1:8080".parse().unwrap(),
+            &addresses("127.0.0.1:1935", "127.0.0.1:8080"),
         );
         assert!(
             text.contains("-f flv rtmp://127.0.0.1/live/demo\n"),
@@ -117,8 +151,7 @@ mod tests {
                 app("studio", AppAccess::Keys),
                 app("mini", AppAccess::Signed),
             ],
-            "[::]:19350".parse().unwrap(),
-            "0.0.0.0:80".parse().unwrap(),
+            &addresses("[::]:19350", "0.0.0.0:80"),
         );
         assert!(
             text.contains("rtmp://[::1]:19350/studio/<name>?key="),

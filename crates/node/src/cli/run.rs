@@ -40,7 +40,7 @@ async fn serve(config: Config) -> ExitCode {
         Err(error) => return fail(error.exit_code(), error),
     };
     tokio::spawn(stop_on_signal(terminate, interrupt, stop.clone()));
-    say(banner::banner(&apps, node.rtmp_addr(), node.http_addr()));
+    say(banner::banner(&apps, &node.addresses()));
     match node.run(stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, format_args!("{error:#}")),

@@ -4,11 +4,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
     Api, App, AppAccess, Config, Conflict, Egress, Http, Ingest, Limits, Log, LogFormat,
-    MutedAudio, Routing, Rtmp, Shutdown,
+    MutedAudio, Routing, Rtmp, Shutdown, Signalling, Tls, Webhooks,
 };
 
 /// Loopback only: a node that nobody has configured yet has one open app, so it must not be
@@ -75,6 +76,39 @@ pub const SKIP_AFTER: Duration = Duration::from_secs(3);
 /// A socket that takes nothing for ten seconds has nobody behind it.
 pub const CUT_AFTER: Duration = Duration::from_secs(10);
 
+/// A lift, a tunnel, a call: a member that is back within half a minute has not left.
+pub const SESSION_GRACE: Duration = Duration::from_secs(30);
+
+/// A Login with the longest token takes 10 KiB.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+
+/// A client that mutes a whole page of others at once takes no second for it.
+pub const MESSAGES_PER_SECOND: NonZeroU32 = count(50);
+
+/// Ten kilobytes each, and a file descriptor.
+pub const SESSIONS: NonZeroU32 = count(20_000);
+
+/// The same crowd behind one address as for RTMP.
+pub const SESSIONS_PER_IP: NonZeroU32 = count(2_000);
+
+/// A burst of joins in a channel; who reads nothing for longer is gone.
+pub const SEND_QUEUE: NonZeroU32 = count(256);
+
+/// A service that has not taken a hundred events by then is in trouble.
+pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Somebody looks at a spinner meanwhile.
+pub const AUTH_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A thousand members who join and publish while the service restarts; 5 MB.
+pub const WEBHOOK_QUEUE: NonZeroU32 = count(10_000);
+
+/// Everybody in a channel is told of everybody who publishes.
+pub const MAX_MEMBERS: NonZeroU32 = count(2_000);
+
+/// A channel costs little: this is against a script that makes them.
+pub const MAX_CHANNELS: NonZeroU32 = count(10_000);
+
 /// Below the ten seconds that container runtimes give between the two signals.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
@@ -88,24 +122,30 @@ const fn count(value: u32) -> NonZeroU32 {
     }
 }
 
+pub(super) fn max_members() -> NonZeroU32 {
+    MAX_MEMBERS
+}
+
+pub(super) fn max_channels() -> NonZeroU32 {
+    MAX_CHANNELS
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             rtmp: Rtmp::default(),
             http: Http::default(),
+            tls: Tls::default(),
             api: Api::default(),
             log: Log::default(),
             limits: Limits::default(),
             ingest: Ingest::default(),
             routing: Routing::default(),
             egress: Egress::default(),
+            signalling: Signalling::default(),
+            webhooks: Webhooks::default(),
             shutdown: Shutdown::default(),
-            apps: vec![App {
-                name: APP.to_owned(),
-                access: AppAccess::Open,
-                publish_keys: Vec::new(),
-                play_keys: Vec::new(),
-            }],
+            apps: vec![App::new(APP, AppAccess::Open)],
         }
     }
 }
@@ -179,6 +219,36 @@ impl Default for Egress {
             wait_for_publisher: WAIT_FOR_PUBLISHER,
             skip_after: SKIP_AFTER,
             cut_after: CUT_AFTER,
+        }
+    }
+}
+
+impl Default for Signalling {
+    fn default() -> Self {
+        Self {
+            public_host: String::new(),
+            public_port: 0,
+            public_rtmp: String::new(),
+            session_grace: SESSION_GRACE,
+            max_message: MAX_MESSAGE,
+            messages_per_second: MESSAGES_PER_SECOND,
+            sessions: SESSIONS,
+            sessions_per_ip: SESSIONS_PER_IP,
+            send_queue: SEND_QUEUE,
+            store: PathBuf::new(),
+        }
+    }
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            auth_url: String::new(),
+            secret: String::new(),
+            timeout: WEBHOOK_TIMEOUT,
+            auth_timeout: AUTH_WEBHOOK_TIMEOUT,
+            queue: WEBHOOK_QUEUE,
         }
     }
 }

@@ -81,7 +81,12 @@ pub enum ConfigError {
 
 /// True for keys whose values must not be shown.
 pub(super) fn is_secret(key: &str) -> bool {
-    key == "api.token" || key == "apps" || key.contains("_keys")
+    matches!(key, "api.token" | "apps")
+        || key.contains("_keys")
+        || matches!(
+            key,
+            "webhooks.secret" | "webhooks.url" | "webhooks.auth_url"
+        )
 }
 
 /// A value as an error shows it: scalars only, and no secrets.

@@ -10,10 +10,13 @@ use std::time::Duration;
 use lockgate_routing::config::RingLimits;
 use lockgate_rtmp::chunk::Limits;
 use lockgate_rtmp::connection::ConnectionConfig;
+use lockgate_signalling::token::Certificate;
+use lockgate_signalling::webhook::Endpoint;
 use tracing_subscriber::EnvFilter;
 
-use super::{App, AppAccess, Config, Conflict, MutedAudio};
+use super::{App, AppAccess, AppSignalling, Config, Conflict, MutedAudio, Tls};
 use crate::secret::Secret;
+use crate::tls::Pair;
 
 /// A config that was checked as a whole.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct Settings {
     pub config: Config,
     /// The API's bearer token; `None` keeps the API to loopback.
     pub(crate) token: Option<Secret>,
+    /// The certificate and its key, as the files hold them now.
+    pub(crate) pair: Option<Pair>,
 }
 
 /// A key whose value does not fit.
@@ -48,7 +53,10 @@ impl TryFrom<&Config> for Settings {
     fn try_from(config: &Config) -> Result<Self, Invalid> {
         check_times(config)?;
         check_sizes(config)?;
-        check_http(config.http.listen, &config.api.token)?;
+        check_http("http.listen", config.http.listen, &config.api.token)?;
+        if let Some(listen) = config.tls.https {
+            check_http("tls.https", listen, &config.api.token)?;
+        }
         EnvFilter::try_new(&config.log.filter).map_err(|error| {
             invalid(
                 "log.filter",
@@ -58,7 +66,11 @@ impl TryFrom<&Config> for Settings {
             )
         })?;
         check_apps(&config.apps)?;
+        check_signalling(&config.signalling)?;
+        check_webhooks(&config.webhooks)?;
+        let pair = load_pair(&config.tls)?;
         Ok(Self {
+            pair,
             token: Some(&config.api.token)
                 .filter(|t| !t.is_empty())
                 .map(|t| Secret::new(t)),
@@ -80,6 +92,47 @@ impl Settings {
                 ..Limits::default()
             },
             ..ConnectionConfig::default()
+        }
+    }
+
+    /// What signalling is told; `rtmp_port` is where RTMP listens.
+    pub(crate) fn signalling(&self, rtmp_port: u16) -> lockgate_signalling::Config {
+        let config = &self.config.signalling;
+        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let apps = self.config.apps.iter().map(|app| lockgate_signalling::App {
+            id: app.name.clone(),
+            certificate: Certificate::new(&app.certificate),
+            closed: app.signalling == AppSignalling::Closed,
+            max_members: count(app.max_members),
+            max_channels: count(app.max_channels),
+        });
+        lockgate_signalling::Config {
+            apps: apps.collect(),
+            public_host: text(&config.public_host),
+            public_port: Some(config.public_port).filter(|port| *port != 0),
+            public_rtmp: text(&config.public_rtmp),
+            rtmp_port,
+            session_grace: config.session_grace,
+            max_message: config.max_message,
+            messages_per_second: config.messages_per_second.get(),
+            sessions: count(config.sessions),
+            sessions_per_ip: count(config.sessions_per_ip),
+            send_queue: count(config.send_queue),
+            ..lockgate_signalling::Config::default()
+        }
+    }
+
+    /// Who hears of what happens in channels, and who is asked.
+    pub(crate) fn webhooks(&self) -> lockgate_signalling::webhook::Config {
+        let config = &self.config.webhooks;
+        // They were read once already, by the check.
+        lockgate_signalling::webhook::Config {
+            url: Endpoint::parse(&config.url).ok(),
+            auth_url: Endpoint::parse(&config.auth_url).ok(),
+            secret: config.secret.clone(),
+            timeout: config.timeout,
+            auth_timeout: config.auth_timeout,
+            queue: count(config.queue),
         }
     }
 
@@ -113,6 +166,48 @@ impl Settings {
             ..lockgate_routing::Config::default()
         }
     }
+}
+
+fn check_signalling(signalling: &super::Signalling) -> Result<(), Invalid> {
+    if !(1024..=16 << 20).contains(&signalling.max_message) {
+        return Err(invalid(
+            "signalling.max_message",
+            "expected between 1KiB and 16MiB",
+        ));
+    }
+    for (key, text, port) in [
+        ("signalling.public_host", &signalling.public_host, false),
+        ("signalling.public_rtmp", &signalling.public_rtmp, true),
+    ] {
+        let authority = text.parse::<axum::http::uri::Authority>();
+        let fits = |it: &axum::http::uri::Authority| {
+            !it.as_str().contains('@') && (port || it.port().is_none())
+        };
+        if !text.is_empty() && !authority.is_ok_and(|it| fits(&it)) {
+            let problem = if port {
+                "expected a host such as \"rtmp.example.com\" or \"203.0.113.7:1935\""
+            } else {
+                "expected a host without a port, such as \"rtc.example.com\""
+            };
+            return Err(invalid(key, problem));
+        }
+    }
+    Ok(())
+}
+
+fn check_webhooks(webhooks: &super::Webhooks) -> Result<(), Invalid> {
+    let urls = [
+        ("webhooks.url", &webhooks.url),
+        ("webhooks.auth_url", &webhooks.auth_url),
+    ];
+    for (key, url) in urls.into_iter().filter(|(_, url)| !url.is_empty()) {
+        Endpoint::parse(url).map_err(|error| invalid(key, format!("expected {error}")))?;
+        if webhooks.secret.is_empty() {
+            let problem = format!("expected a secret to sign with, because {key} is set");
+            return Err(invalid("webhooks.secret", problem));
+        }
+    }
+    Ok(())
 }
 
 fn count(count: NonZeroU32) -> usize {
@@ -178,6 +273,24 @@ fn check_times(config: &Config) -> Result<(), Invalid> {
             millis(100),
             hour,
         ),
+        (
+            "signalling.session_grace",
+            config.signalling.session_grace,
+            millis(0),
+            hour,
+        ),
+        (
+            "webhooks.timeout",
+            config.webhooks.timeout,
+            millis(100),
+            hour,
+        ),
+        (
+            "webhooks.auth_timeout",
+            config.webhooks.auth_timeout,
+            millis(10),
+            hour,
+        ),
         ("shutdown.grace", config.shutdown.grace, millis(0), hour),
     ];
     for (key, value, least, most) in bounds {
@@ -211,10 +324,10 @@ fn check_sizes(config: &Config) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn check_http(listen: SocketAddr, token: &str) -> Result<(), Invalid> {
+fn check_http(key: &str, listen: SocketAddr, token: &str) -> Result<(), Invalid> {
     if token.is_empty() && !listen.ip().to_canonical().is_loopback() {
         return Err(invalid(
-            "http.listen",
+            key,
             "off loopback the API needs a bearer token: set api.token (LOCKGATE_API__TOKEN), or listen on 127.0.0.1",
         ));
     }
@@ -225,6 +338,33 @@ fn check_http(listen: SocketAddr, token: &str) -> Result<(), Invalid> {
         ));
     }
     Ok(())
+}
+
+/// Reads the certificate, where there is one; listeners need one.
+fn load_pair(tls: &Tls) -> Result<Option<Pair>, Invalid> {
+    let listener = match (tls.https, tls.rtmps) {
+        (Some(_), _) => Some("tls.https"),
+        (None, Some(_)) => Some("tls.rtmps"),
+        (None, None) => None,
+    };
+    let files = [("tls.cert", &tls.cert), ("tls.key", &tls.key)];
+    let missing = files.iter().find(|(_, file)| file.as_os_str().is_empty());
+    match (missing, listener) {
+        (None, _) => {
+            let pair = Pair::load(&tls.cert, &tls.key);
+            pair.map(Some)
+                .map_err(|error| invalid(error.key(), error.to_string()))
+        }
+        (Some((key, _)), Some(listener)) => {
+            let problem = format!("expected a PEM file, because {listener} is set");
+            Err(invalid(*key, problem))
+        }
+        (Some((key, _)), None) if files.iter().any(|(_, file)| !file.as_os_str().is_empty()) => {
+            let problem = "expected a PEM file: a certificate and its key go together";
+            Err(invalid(*key, problem))
+        }
+        (Some(_), None) => Ok(None),
+    }
 }
 
 fn check_apps(apps: &[App]) -> Result<(), Invalid> {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Api, App, Config};
+use lockgate_signalling::webhook::Endpoint;
+
+use super::{Api, App, Config, Webhooks};
 
 const HIDDEN: &str = "…";
 
@@ -12,13 +14,51 @@ pub(super) fn redacted_toml(config: &Config) -> String {
     if !config.api.token.is_empty() {
         config.api.token = HIDDEN.to_owned();
     }
+    config.webhooks = redacted(&config.webhooks);
     for app in &mut config.apps {
         for key in app.publish_keys.iter_mut().chain(&mut app.play_keys) {
             *key = HIDDEN.to_owned();
         }
+        if !app.certificate.is_empty() {
+            app.certificate = HIDDEN.to_owned();
+        }
     }
     // Every type of a config has a TOML form, so this cannot fail; if it ever does, say so.
     toml::to_string(&config).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+}
+
+/// A webhook's URL may hold a secret in its path or query as well.
+fn redacted(webhooks: &Webhooks) -> Webhooks {
+    let url = |url: &String| match Endpoint::parse(url) {
+        Ok(endpoint) => endpoint.to_string(),
+        Err(_) if url.is_empty() => String::new(),
+        Err(_) => HIDDEN.to_owned(),
+    };
+    let secret = if webhooks.secret.is_empty() {
+        ""
+    } else {
+        HIDDEN
+    };
+    Webhooks {
+        url: url(&webhooks.url),
+        auth_url: url(&webhooks.auth_url),
+        secret: secret.to_owned(),
+        ..webhooks.clone()
+    }
+}
+
+impl fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = redacted(self);
+        f.debug_struct("Webhooks")
+            .field("url", &shown.url)
+            .field("auth_url", &shown.auth_url)
+            .field("secret", &shown.secret)
+            .field("timeout", &self.timeout)
+            .field("auth_timeout", &self.auth_timeout)
+            .field("queue", &self.queue)
+            .finish()
+    }
 }
 
 impl fmt::Debug for Api {
@@ -35,6 +75,10 @@ impl fmt::Debug for App {
             .field("access", &self.access)
             .field("publish_keys", &self.publish_keys.len())
             .field("play_keys", &self.play_keys.len())
+            .field("certificate", &!self.certificate.is_empty())
+            .field("signalling", &self.signalling)
+            .field("max_members", &self.max_members)
+            .field("max_channels", &self.max_channels)
             .finish()
     }
 }

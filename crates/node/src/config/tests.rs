@@ -161,7 +161,7 @@ fn errors_of_a_file_name_key_value_allowed_and_line() {
         ),
         (
             "[rtpm]\n",
-            "rtpm: no such key; expected one of `rtmp`, `http`, `api`, `log`, `limits`, `ingest`, `routing`, `egress`, `shutdown`, `apps` (from FILE line 1)",
+            "rtpm: no such key; expected one of `rtmp`, `http`, `tls`, `api`, `log`, `limits`, `ingest`, `routing`, `egress`, `signalling`, `webhooks`, `shutdown`, `apps` (from FILE line 1)",
         ),
         (
             "[ingest]\nconflict = \"fight\"\n",
@@ -347,4 +347,22 @@ fn durations_and_sizes_read_what_they_write() {
     ] {
         assert!(text::parse_bytes(wrong).is_err(), "{wrong:?}");
     }
+}
+
+#[test]
+fn webhooks_need_a_url_to_post_to_and_a_secret_to_sign_with() {
+    let secret = "webhooks.secret=hunter2";
+    let url = "webhooks.url=https://app.example/hook?key=hunter2";
+    let config = load_sets(&[secret, url]).unwrap();
+    let webhooks = Settings::try_from(&config).unwrap().webhooks();
+    assert!(webhooks.url.is_some() && webhooks.auth_url.is_none());
+    for shown in [config.redacted_toml(), format!("{config:?}")] {
+        assert!(shown.contains("https://app.example/…"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    let unsigned = load_sets(&[url]).unwrap_err();
+    assert!(unsigned.starts_with("webhooks.secret"), "{unsigned}");
+    let wrong = load_sets(&[secret, "webhooks.auth_url=ftp://hunter2/"]).unwrap_err();
+    assert!(wrong.starts_with("webhooks.auth_url"), "{wrong}");
+    assert!(!wrong.contains("hunter2"), "{wrong}");
 }

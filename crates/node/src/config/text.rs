@@ -159,6 +159,44 @@ pub mod address {
     }
 }
 
+/// A socket address, or an empty string for none.
+pub mod optional_address {
+    use super::{Deserializer, StringVisitor};
+    use serde::Serializer;
+    use std::net::SocketAddr;
+
+    const EXPECTED: &str =
+        "an IP address and a port such as \"0.0.0.0:443\" or \"[::]:443\", or \"\" for none";
+
+    /// Writes the string.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(value: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(address) => to.collect_str(address),
+            None => to.serialize_str(""),
+        }
+    }
+
+    /// Reads the string.
+    ///
+    /// # Errors
+    /// What is allowed.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+        from.deserialize_str(StringVisitor {
+            expected: EXPECTED,
+            parse: |text| match text {
+                "" => Ok(None),
+                text => text
+                    .parse()
+                    .map(Some)
+                    .map_err(|_| format!("expected {EXPECTED}")),
+            },
+        })
+    }
+}
+
 /// A size in bytes: an integer, or a string with a unit.
 pub mod bytes_u64 {
     use super::{BytesVisitor, Deserializer};

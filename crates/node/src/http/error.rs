@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lockgate_signalling::bans::BanError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -86,6 +87,63 @@ impl ApiError {
             "player_not_found",
             format!("no player has the connection {id}; it may have just left"),
             "GET /api/v1/players lists those that are",
+        )
+    }
+
+    pub(super) fn channel_not_found(app: &str, channel: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "channel_not_found",
+            format!("nobody is in a channel {app}/{channel}"),
+            "GET /api/v1/channels lists those that are",
+        )
+    }
+
+    pub(super) fn member_not_found(uid: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "member_not_found",
+            format!("no member {uid} is in this channel; it may have just left"),
+            "GET /api/v1/channels/{app}/{channel}/members lists those that are",
+        )
+    }
+
+    pub(super) fn ban_not_found(id: u64) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "ban_not_found",
+            format!("no ban has the number {id}; it may have just ended"),
+            "GET /api/v1/bans lists those that hold",
+        )
+    }
+
+    pub(super) fn bad_target(problem: &'static str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_target",
+            problem,
+            "send {\"app\":…,\"uid\":…}, {\"ip\":…} or {\"app\":…,\"channel\":…}",
+        )
+    }
+
+    pub(super) fn not_banned(error: &BanError) -> Self {
+        match error {
+            BanError::Full => Self::new(
+                StatusCode::CONFLICT,
+                "too_many_bans",
+                error.to_string(),
+                "DELETE /api/v1/bans/{id} lifts one",
+            ),
+            error => Self::store_failed(error.to_string()),
+        }
+    }
+
+    pub(super) fn store_failed(problem: String) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "store_failed",
+            problem,
+            "nothing has changed; see to the disk that signalling.store is on",
         )
     }
 

@@ -22,7 +22,7 @@ impl Document {
     }
 }
 
-const INDEX: &str = "\
+pub(super) const INDEX: &str = "\
 Lockgate media node
 
 /metrics               Prometheus metrics
@@ -33,13 +33,6 @@ Lockgate media node
 /api/v1/players        who watches it
 /api/v1/openapi.json   every path, described
 ";
-
-/// What is where
-#[utoipa::path(get, path = "/", tag = "health",
-    responses((status = 200, description = "Plain text", body = String, content_type = "text/plain")))]
-pub(super) async fn index() -> &'static str {
-    INDEX
-}
 
 /// Metrics for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "health",

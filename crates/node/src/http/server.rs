@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,12 +23,14 @@ use tracing::{debug, warn};
 use super::{Peer, State};
 use crate::accept::Acceptor;
 use crate::metrics::Metrics;
+use crate::tls::Terminator;
 use lockgate_routing::throttle::Throttle;
 
-/// Scrapers, probes and a few operators; more is somebody holding sockets.
-const CONNECTIONS_MAX: usize = 256;
+/// Scrapers, probes, a few operators, and clients on their way to a WebSocket: a crowd that
+/// reconnects comes at once.
+const CONNECTIONS_MAX: usize = 4096;
 
-/// A request's head has to arrive within this.
+/// A request's head has to arrive within this, and before it TLS's handshake.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection is closed after this, between two requests: whoever keeps one opens another.
@@ -44,7 +46,9 @@ const LAST_REQUEST_AT_STOP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Server {
     acceptor: Acceptor,
+    tls: Option<Terminator>,
     service: axum::Router,
+    permits: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -52,8 +56,21 @@ impl Server {
     pub(crate) fn new(acceptor: Acceptor, state: State, metrics: Metrics) -> Self {
         Self {
             acceptor,
+            tls: None,
             service: super::service(state),
+            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             metrics,
+        }
+    }
+
+    /// The same behind TLS, on another port: the same answers, the same bounds.
+    pub(crate) fn behind_tls(&self, acceptor: Acceptor, tls: Terminator) -> Self {
+        Self {
+            acceptor,
+            tls: Some(tls),
+            service: self.service.clone(),
+            permits: Arc::clone(&self.permits),
+            metrics: self.metrics.clone(),
         }
     }
 
@@ -63,7 +80,6 @@ impl Server {
     /// A broken listener.
     pub(crate) async fn run(self, stop: CancellationToken) -> io::Result<()> {
         let mut connections = JoinSet::new();
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let refusals = Throttle::default();
         loop {
             let (socket, peer) = tokio::select! {
@@ -71,17 +87,31 @@ impl Server {
                 Some(_) = connections.join_next() => continue,
                 accepted = self.acceptor.accept() => accepted?,
             };
-            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
                 self.metrics.refused("http_connections");
                 if let Some(times) = refusals.note(Instant::now()) {
                     warn!(limit = CONNECTIONS_MAX, times, "too many HTTP connections");
                 }
                 continue;
             };
-            let open = self.metrics.connection("http");
-            let connection = serve(socket, peer, self.service.clone(), stop.clone());
+            let protocol = if self.tls.is_some() { "https" } else { "http" };
+            let open = self.metrics.connection(protocol);
+            let (tls, metrics) = (self.tls.clone(), self.metrics.clone());
+            let (service, stop) = (self.service.clone(), stop.clone());
             connections.spawn(async move {
-                connection.await;
+                match tls {
+                    None => serve(socket, peer, service, stop).await,
+                    Some(tls) => tokio::select! {
+                        shaken = tls.accept(socket, HEADER_TIMEOUT) => match shaken {
+                            Ok(stream) => serve(stream, peer, service, stop).await,
+                            Err(error) => {
+                                metrics.handshake_failed(error.label());
+                                debug!(%peer, %error, "HTTPS connection failed");
+                            }
+                        },
+                        () = stop.cancelled() => {}
+                    },
+                }
                 drop((permit, open));
             });
         }
@@ -93,7 +123,7 @@ impl Server {
 }
 
 async fn serve(
-    socket: TcpStream,
+    socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: SocketAddr,
     service: axum::Router,
     stop: CancellationToken,
@@ -106,7 +136,8 @@ async fn serve(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(socket), answer);
+        .serve_connection(TokioIo::new(socket), answer)
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -12,12 +12,15 @@ use tower::ServiceExt;
 use super::*;
 use crate::config::Config;
 
+mod channels;
+
 const HOME: &str = "127.0.0.1:50000";
 const AWAY: &str = "192.0.2.1:50000";
 
 struct Asked {
     router: Arc<Router>,
     ready: Arc<AtomicBool>,
+    signalling: Signalling,
     service: axum::Router,
 }
 
@@ -29,10 +32,32 @@ fn node(token: &str) -> Asked {
     crate::metrics::Metrics::new(&registry).unwrap();
     let router = Router::new(settings.routing(), &registry).unwrap();
     let ready = Arc::new(AtomicBool::new(true));
-    let state = State::new(&settings, Arc::clone(&router), registry, Arc::clone(&ready));
+    let desk = Desk {
+        bans: Arc::new(lockgate_signalling::bans::Bans::in_memory()),
+        webhooks: Arc::new(
+            lockgate_signalling::webhook::Webhooks::start(settings.webhooks(), &registry).unwrap(),
+        ),
+        reports: Arc::new(lockgate_signalling::report::Reports::new(&registry).unwrap()),
+    };
+    let signalling = Signalling::new(
+        settings.signalling(1935),
+        Arc::new(desk.clone()),
+        Arc::clone(&router),
+        &registry,
+    )
+    .unwrap();
+    let state = State::new(
+        &settings,
+        Arc::clone(&router),
+        registry,
+        Arc::clone(&ready),
+        signalling.clone(),
+        desk,
+    );
     Asked {
         router,
         ready,
+        signalling,
         service: service(state),
     }
 }
@@ -66,7 +91,7 @@ impl Asked {
         let id = StreamId::new(app, name).unwrap();
         (
             origin.connection.get(),
-            self.router.publish(&id, origin).unwrap(),
+            self.router.publish(&id.clone().into(), origin).unwrap(),
         )
     }
 
@@ -75,7 +100,7 @@ impl Asked {
         let id = StreamId::new(app, name).unwrap();
         (
             origin.connection.get(),
-            self.router.subscribe(&id, origin).unwrap(),
+            self.router.subscribe(&id.clone().into(), origin).unwrap(),
         )
     }
 }
@@ -341,8 +366,14 @@ async fn the_document_describes_every_route_and_every_route_answers() {
     assert_eq!(
         described,
         [
+            "DELETE /api/v1/bans/{id}",
             "DELETE /api/v1/connections/{id}",
             "GET /",
+            "GET /api/v1/bans",
+            "GET /api/v1/channels",
+            "GET /api/v1/channels/{app}/{channel}",
+            "GET /api/v1/channels/{app}/{channel}/members",
+            "GET /api/v1/channels/{app}/{channel}/members/{uid}",
             "GET /api/v1/openapi.json",
             "GET /api/v1/players",
             "GET /api/v1/publishers",
@@ -351,7 +382,11 @@ async fn the_document_describes_every_route_and_every_route_answers() {
             "GET /healthz",
             "GET /metrics",
             "GET /readyz",
+            "PATCH /api/v1/channels/{app}/{channel}/members/{uid}/gate",
             "PATCH /api/v1/players/{id}/gate",
+            "POST /api/v1/bans",
+            "POST /api/v1/channels/{app}/{channel}/members/{uid}/kick",
+            "POST /arapi/v1",
         ]
     );
     for route in described {

@@ -9,6 +9,7 @@ use lockgate_rtmp::session::{Event, PlayRequest, PublishRequest};
 use tokio::time::timeout;
 
 use crate::access::Access;
+use crate::tls::HandshakeError;
 
 /// What a connection is for. Not answered yet: ingest and egress do that.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ impl Request {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoRequest {
     #[error(transparent)]
+    Tls(#[from] HandshakeError),
+    #[error(transparent)]
     Handshake(#[from] AcceptError),
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -46,6 +49,7 @@ impl NoRequest {
     /// A bounded name for metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {
+            Self::Tls(error) => error.label(),
             Self::Handshake(error) => error.label(),
             Self::Connection(error) => error.label(),
             Self::Timeout => "no_request",

@@ -114,7 +114,7 @@ impl Scene {
     fn new(config: Config) -> Self {
         let registry = Registry::new();
         let router = Router::new(config, &registry).unwrap();
-        let publication = router.publish(&stream(), origin()).unwrap();
+        let publication = router.publish(&stream().into(), origin()).unwrap();
         Self {
             router,
             registry,
@@ -123,7 +123,7 @@ impl Scene {
     }
 
     fn join(&self, socket: &Socket) -> Player {
-        let subscription = self.router.subscribe(&stream(), origin()).unwrap();
+        let subscription = self.router.subscribe(&stream().into(), origin()).unwrap();
         subscription.attach(Box::new(socket.clone()))
     }
 
@@ -381,7 +381,7 @@ async fn players_outlive_their_publisher_for_the_grace_and_no_longer() {
     let router = Arc::clone(&scene.router);
     drop(scene.publication);
     tokio::time::sleep(Duration::from_secs(9)).await;
-    scene.publication = router.publish(&stream(), origin()).unwrap();
+    scene.publication = router.publish(&stream().into(), origin()).unwrap();
     // A delta frame of the new encoder decodes for nobody.
     scene
         .publication
@@ -417,7 +417,7 @@ async fn players_outlive_their_publisher_for_the_grace_and_no_longer() {
 #[tokio::test(start_paused = true)]
 async fn the_newest_publisher_wins_and_the_old_one_learns_it() {
     let mut scene = Scene::new(no_hold());
-    let newer = scene.router.publish(&stream(), origin()).unwrap();
+    let newer = scene.router.publish(&stream().into(), origin()).unwrap();
     let now = std::time::Instant::now();
     let refused = scene
         .publication
@@ -438,16 +438,16 @@ async fn the_newest_publisher_wins_and_the_old_one_learns_it() {
 async fn a_player_waits_for_its_publisher_and_leaves_nothing_behind() {
     let registry = Registry::new();
     let router = Router::new(no_hold(), &registry).unwrap();
-    let early = router.subscribe(&stream(), origin()).unwrap();
+    let early = router.subscribe(&stream().into(), origin()).unwrap();
     let waited = early.wait_live(Duration::from_secs(5)).await;
     assert_eq!(waited, Err(crate::NotLive::TimedOut));
-    let publication = router.publish(&stream(), origin()).unwrap();
+    let publication = router.publish(&stream().into(), origin()).unwrap();
     assert_eq!(early.wait_live(Duration::from_secs(5)).await, Ok(()));
     drop(early);
     assert_eq!(router.streams().len(), 1);
     drop(publication);
     let other = StreamId::new("live", "b").unwrap();
-    let waiting = router.subscribe(&other, origin()).unwrap();
+    let waiting = router.subscribe(&other.into(), origin()).unwrap();
     assert_eq!(router.streams().len(), 2);
     drop(waiting);
     assert_eq!(
@@ -468,8 +468,8 @@ async fn shutdown_ends_everyone_and_lets_nobody_in() {
     scene.router.shutdown().await;
     assert!(matches!(player.ended().await.why, End::Shutdown));
     assert_eq!(scene.publication.cut().await, crate::Cut::Shutdown);
-    assert!(scene.router.publish(&stream(), origin()).is_err());
-    assert!(scene.router.subscribe(&stream(), origin()).is_err());
+    assert!(scene.router.publish(&stream().into(), origin()).is_err());
+    assert!(scene.router.subscribe(&stream().into(), origin()).is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,8 +14,8 @@ fn router(config: Config) -> (Arc<Router>, Registry) {
     (Router::new(config, &registry).unwrap(), registry)
 }
 
-fn stream(name: &str) -> StreamId {
-    StreamId::new("live", name).unwrap()
+fn stream(name: &str) -> Grant {
+    StreamId::new("live", name).unwrap().into()
 }
 
 fn origin() -> Origin {
@@ -145,7 +145,7 @@ async fn nothing_is_left_when_everybody_is_gone() {
     players.push(router.subscribe(&stream("waiting"), origin()).unwrap());
     // One is replaced, one kicked, one breaks off and comes back.
     publishers.push(router.publish(&stream("a"), origin()).unwrap());
-    let kicked = router.stream(&stream("b")).unwrap().publisher.unwrap();
+    let kicked = router.stream(&stream("b").stream).unwrap().publisher.unwrap();
     assert!(router.kick(kicked.connection));
     drop(publishers.remove(2));
     publishers.push(router.publish(&stream("c"), origin()).unwrap());
@@ -180,7 +180,7 @@ async fn a_player_of_the_next_publisher_gets_nothing_of_the_last() {
     let mut screen = router.publish(&stream("a"), origin()).unwrap();
     push(&mut screen, Track::Video, &[0x17, 0, 0, 0, 0, 2]);
     push(&mut screen, Track::Video, &[0x17, 1, 0, 0, 0, 3]);
-    let held = Arc::clone(&router.seats.streams.get(&stream("a")).unwrap());
+    let held = Arc::clone(&router.seats.streams.get(&stream("a").stream).unwrap());
     let mut view = crate::ring::View::default();
     held.refresh(&mut view);
     let headers: Vec<_> = view

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 
-use tokio::net::TcpStream;
+use super::Socket;
 
 /// Bytes of one read: a few frames at most, a fraction of the CPU's cache.
 const SIZE: usize = 64 << 10;
@@ -14,7 +14,7 @@ thread_local! {
 
 /// Reads once and hands over what came, nothing at the end of the stream. `Ok(None)` if nothing
 /// was there to read.
-pub(super) fn read<T>(socket: &TcpStream, take: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
+pub(super) fn read<T>(socket: &Socket, take: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
     BUFFER.with_borrow_mut(|buffer| match socket.try_read(buffer) {
         Ok(count) => Ok(Some(take(buffer.get(..count).unwrap_or_default()))),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),

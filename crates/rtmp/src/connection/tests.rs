@@ -5,8 +5,8 @@ mod rml;
 use std::time::Duration;
 
 use lockgate_media::Track;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use super::*;
 use crate::amf::{Value, amf0};
@@ -22,7 +22,15 @@ async fn sockets() -> (TcpStream, TcpStream) {
 }
 
 async fn accept(config: ConnectionConfig) -> (TcpStream, Connection) {
-    let (mut client, server) = sockets().await;
+    let (client, server) = sockets().await;
+    accept_on(client, server, config).await
+}
+
+async fn accept_on<C: AsyncRead + AsyncWrite + Unpin>(
+    mut client: C,
+    server: impl Into<Socket>,
+    config: ConnectionConfig,
+) -> (C, Connection) {
     let shake = async {
         let (mut handshake, mut output) = (ClientHandshake::new(), Vec::new());
         handshake.start(&mut output);
@@ -418,4 +426,28 @@ async fn an_idle_player_holds_no_buffers() {
         "{} + {queue}",
         size_of::<Connection>()
     );
+}
+
+#[tokio::test]
+async fn one_end_of_a_local_pair_is_served_like_tcp() {
+    let (client, server) = UnixStream::pair().expect("a pair");
+    let (mut client, mut connection) = accept_on(client, server, ConnectionConfig::default()).await;
+    connection.socket().bound_unsent(64 << 10).expect("bounds");
+    let all = [connect(), publish(), audio()].concat();
+    client.write_all(&all).await.expect("writes");
+    assert!(matches!(next(&mut connection).await, Event::Connect(_)));
+    connection.session().accept_connect();
+    assert!(matches!(next(&mut connection).await, Event::Publish(_)));
+    connection.session().accept_publish();
+    assert!(matches!(next(&mut connection).await, Event::Media { .. }));
+    let read = async {
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.expect("the end");
+        drop(client);
+        all
+    };
+    let (all, closed) = tokio::join!(read, connection.close());
+    closed.expect("closes");
+    let text = b"NetStream.Publish.Start";
+    assert!(all.windows(text.len()).any(|window| window == text));
 }

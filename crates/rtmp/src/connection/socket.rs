@@ -1,0 +1,125 @@
+//! The byte stream below a connection: a TCP socket, or one end of a pair whose other end is a
+//! task that does TLS.
+//!
+//! Both kinds are written to and read from without a buffer in between, so what is written costs
+//! the same system calls whichever it is.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::task::{Context, Poll};
+
+use tokio::io::{Interest, Ready};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// To the peer itself.
+    Tcp(TcpStream),
+    /// To a task that speaks to the peer.
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Socket {
+    fn from(socket: TcpStream) -> Self {
+        Self::Tcp(socket)
+    }
+}
+
+impl From<UnixStream> for Socket {
+    fn from(socket: UnixStream) -> Self {
+        Self::Unix(socket)
+    }
+}
+
+/// The same call on either kind.
+macro_rules! either {
+    ($self:ident, $socket:ident => $call:expr) => {
+        match $self {
+            Self::Tcp($socket) => $call,
+            Self::Unix($socket) => $call,
+        }
+    };
+}
+
+impl Socket {
+    /// Waits until there may be something to read. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of the runtime.
+    pub async fn readable(&self) -> io::Result<()> {
+        either!(self, socket => socket.readable().await)
+    }
+
+    /// Waits until there may be room to write. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of the runtime.
+    pub async fn writable(&self) -> io::Result<()> {
+        either!(self, socket => socket.writable().await)
+    }
+
+    /// Waits for either. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of the runtime.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        either!(self, socket => socket.ready(interest).await)
+    }
+
+    /// Room to write, for hand-written futures; one task may wait at a time.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, socket => socket.poll_write_ready(cx))
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is, and those of the socket.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        either!(self, socket => socket.try_read(buffer))
+    }
+
+    /// Writes what fits.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing does, and those of the socket.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        either!(self, socket => socket.try_write(bytes))
+    }
+
+    /// Writes what fits of several slices, in one call.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing does, and those of the socket.
+    #[inline]
+    pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        either!(self, socket => socket.try_write_vectored(slices))
+    }
+
+    /// Bounds, in bytes, what the kernel holds that the peer's side has not begun to take.
+    ///
+    /// # Errors
+    /// The system does not know the option.
+    pub fn bound_unsent(&self, bytes: u32) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket2::SockRef::from(socket).set_tcp_notsent_lowat(bytes),
+            // Linux doubles what is asked for, to make up for its bookkeeping.
+            Self::Unix(socket) => socket2::SockRef::from(socket)
+                .set_send_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX) / 2),
+        }
+    }
+
+    /// Turns Nagle's algorithm off where there is one.
+    pub(super) fn send_at_once(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nodelay(true),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Ends the stream of bytes to the peer.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        either!(self, socket => socket2::SockRef::from(socket).shutdown(Shutdown::Write))
+    }
+}

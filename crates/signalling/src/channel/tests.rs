@@ -1,0 +1,634 @@
+//! One channel's behaviour: who is told what, in which order, and what becomes of URLs.
+
+use super::*;
+use crate::outbox::Close;
+
+impl Key for u64 {
+    fn key(&self) -> u64 {
+        *self
+    }
+}
+
+/// A channel whose members' sessions are numbers, and the effects since the last look.
+#[derive(Default)]
+struct Room {
+    channel: Channel<u64>,
+    out: Effects<u64>,
+    urls: u64,
+}
+
+fn uid(text: &str) -> Uid {
+    Uid::parse(text).unwrap()
+}
+
+fn mutes(audio: bool, video: bool) -> Mutes {
+    Mutes { audio, video }
+}
+
+impl Room {
+    /// Members `a`, `b` and so on, with the sessions 1, 2 and so on.
+    fn of(names: &[&str]) -> Self {
+        let mut room = Self::default();
+        for (at, name) in names.iter().enumerate() {
+            room.join(name, name, at as u64 + 1).unwrap();
+        }
+        room.out.clear();
+        room
+    }
+
+    fn join(&mut self, name: &str, sid: &str, session: u64) -> Result<(), Code> {
+        let (uid, out) = (uid(name), &mut self.out);
+        self.channel.join(&uid, sid, false, session, 4, out)
+    }
+
+    fn key(&self, name: &str) -> u64 {
+        self.channel.members()[name].session
+    }
+
+    fn fresh(&mut self) -> UrlId {
+        self.urls += 1;
+        UrlId(self.urls)
+    }
+
+    fn publish(&mut self, name: &str, target: Target) -> Result<UrlId, Code> {
+        let (key, fresh) = (self.key(name), self.fresh());
+        self.channel
+            .publish(&uid(name), key, target, fresh, &mut self.out)
+    }
+
+    /// Publishes, and media comes.
+    fn go_live(&mut self, name: &str) -> UrlId {
+        let id = self.publish(name, Target::All).unwrap();
+        assert!(self.channel.began(&uid(name), id, &mut self.out));
+        id
+    }
+
+    fn subscribe(&mut self, name: &str, of: &str) -> Result<UrlId, Code> {
+        let (key, fresh) = (self.key(name), self.fresh());
+        self.channel
+            .subscribe(&uid(name), key, &uid(of), fresh, &mut self.out)
+    }
+
+    fn mute(&mut self, name: &str, of: &str, mutes: Mutes) -> Result<(), Code> {
+        let key = self.key(name);
+        self.channel
+            .mute_remote(&uid(name), key, &uid(of), mutes, &mut self.out)
+    }
+
+    fn mute_local(&mut self, name: &str, mutes: Mutes) {
+        let key = self.key(name);
+        self.channel
+            .mute_local(&uid(name), key, mutes, &mut self.out)
+            .unwrap();
+    }
+
+    fn leave(&mut self, name: &str) {
+        let key = self.key(name);
+        let out = &mut self.out;
+        assert!(self.channel.leave(&uid(name), key, Leave::Logout, out));
+    }
+
+    /// Every notice so far has arrived.
+    fn confirm_all(&mut self) {
+        let members: Vec<_> = self.channel.members().keys().cloned().collect();
+        for uid in members {
+            let key = self.key(uid.as_str());
+            self.channel.confirm(&uid, key, u32::MAX);
+        }
+    }
+
+    /// The effects since the last look, those for listeners left out.
+    fn effects(&mut self) -> Vec<Effect<u64>> {
+        let effects = std::mem::take(&mut self.out).into_iter();
+        effects
+            .filter(|effect| !matches!(effect, Effect::Happened(..)))
+            .collect()
+    }
+
+    fn happened(&mut self) -> Vec<(String, Happened)> {
+        let effects = std::mem::take(&mut self.out).into_iter();
+        let happened = effects.filter_map(|effect| match effect {
+            Effect::Happened(_, uid, what) => Some((uid.to_string(), what)),
+            _ => None,
+        });
+        happened.collect()
+    }
+}
+
+#[test]
+fn a_stream_is_announced_when_its_media_arrives_and_once() {
+    let mut room = Room::of(&["a", "b"]);
+    let id = room.publish("a", Target::All).unwrap();
+    assert!(matches!(
+        room.effects()[..],
+        [Effect::OpenPublication { .. }]
+    ));
+    assert!(room.channel.began(&uid("a"), id, &mut room.out));
+    assert!(room.channel.began(&uid("a"), id, &mut room.out));
+    assert_eq!(room.effects(), [Effect::Announce(Notice::Added(uid("a")))]);
+}
+
+#[test]
+fn publishing_again_gives_the_same_url_and_says_nothing() {
+    let mut room = Room::of(&["a"]);
+    let id = room.go_live("a");
+    room.out.clear();
+    assert_eq!(room.publish("a", Target::All), Ok(id));
+    assert_eq!(room.effects(), []);
+    // Another target is another publication.
+    assert_ne!(room.publish("a", Target::Audio), Ok(id));
+}
+
+#[test]
+fn a_late_joiner_is_welcomed_then_told_of_streams_then_of_what_is_muted() {
+    let mut room = Room::of(&["a", "b"]);
+    room.go_live("a");
+    room.mute_local("a", mutes(true, false));
+    room.publish("b", Target::All).unwrap();
+    room.out.clear();
+    room.join("c", "c", 3).unwrap();
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::Welcome(3, uid("c")),
+            Effect::Tell(
+                3,
+                vec![Notice::Added(uid("a")), Notice::Audio(uid("a"), false)]
+            ),
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_said_about_a_stream_that_was_not_announced() {
+    let mut room = Room::of(&["a", "b"]);
+    room.mute_local("a", mutes(true, true));
+    let id = room.publish("a", Target::All).unwrap();
+    room.mute_local("a", mutes(false, true));
+    assert!(
+        !room
+            .effects()
+            .iter()
+            .any(|effect| matches!(effect, Effect::Announce(_)))
+    );
+    room.channel.began(&uid("a"), id, &mut room.out);
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::Announce(Notice::Added(uid("a"))),
+            Effect::Announce(Notice::Video(uid("a"), false)),
+        ]
+    );
+    room.channel.ended(&uid("a"), id, &mut room.out);
+    room.out.clear();
+    room.mute_local("a", mutes(true, true));
+    assert_eq!(
+        room.effects(),
+        [Effect::Turn(id, Source::Publisher, mutes(true, true))]
+    );
+}
+
+#[test]
+fn a_mute_of_its_own_is_told_only_when_it_changes_something() {
+    let mut room = Room::of(&["a", "b"]);
+    let id = room.go_live("a");
+    room.out.clear();
+    room.mute_local("a", mutes(true, false));
+    room.mute_local("a", mutes(true, false));
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::Turn(id, Source::Publisher, mutes(true, false)),
+            Effect::Announce(Notice::Audio(uid("a"), false)),
+        ]
+    );
+    // What an operator muted stays off whatever the publisher does.
+    let by_operator = |_| mutes(true, false);
+    assert!(
+        room.channel
+            .mute_by_operator(&uid("a"), by_operator, &mut room.out)
+    );
+    room.mute_local("a", mutes(false, false));
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::Turn(id, Source::Operator, mutes(true, false)),
+            Effect::Turn(id, Source::Publisher, mutes(false, false)),
+        ]
+    );
+    let none = |_| Mutes::default();
+    room.channel
+        .mute_by_operator(&uid("a"), none, &mut room.out);
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::Turn(id, Source::Operator, Mutes::default()),
+            Effect::Announce(Notice::Audio(uid("a"), true)),
+        ]
+    );
+}
+
+#[test]
+fn a_publication_of_one_kind_shows_the_other_as_muted() {
+    let mut room = Room::of(&["a", "b"]);
+    let id = room.publish("a", Target::Audio).unwrap();
+    let [Effect::OpenPublication { only, .. }] = room.effects()[..] else {
+        panic!("no publication")
+    };
+    assert_eq!(only, Some(Track::Audio));
+    room.channel.began(&uid("a"), id, &mut room.out);
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::Announce(Notice::Added(uid("a"))),
+            Effect::Announce(Notice::Video(uid("a"), false)),
+        ]
+    );
+}
+
+#[test]
+fn a_mute_before_subscribing_counts_from_the_first_packet_on() {
+    let mut room = Room::of(&["a", "b"]);
+    room.go_live("a");
+    room.out.clear();
+    room.mute("b", "a", mutes(true, false)).unwrap();
+    assert_eq!(room.effects(), []);
+    let id = room.subscribe("b", "a").unwrap();
+    assert_eq!(
+        room.effects(),
+        [Effect::OpenSubscription {
+            id,
+            of: uid("a"),
+            muted: mutes(true, false)
+        }]
+    );
+    // It survives unsubscribing and subscribing again.
+    let key = room.key("b");
+    room.channel
+        .unsubscribe(&uid("b"), key, &uid("a"), &mut room.out)
+        .unwrap();
+    assert_eq!(room.effects(), [Effect::EndSubscription(id)]);
+    let again = room.subscribe("b", "a").unwrap();
+    assert_ne!(again, id);
+    assert_eq!(
+        room.effects(),
+        [Effect::OpenSubscription {
+            id: again,
+            of: uid("a"),
+            muted: mutes(true, false)
+        }]
+    );
+    room.mute("b", "a", mutes(false, false)).unwrap();
+    assert_eq!(
+        room.effects(),
+        [Effect::Turn(again, Source::Subscriber, mutes(false, false))]
+    );
+}
+
+#[test]
+fn a_mute_of_its_own_before_publishing_counts_too() {
+    let mut room = Room::of(&["a"]);
+    room.mute_local("a", mutes(false, true));
+    room.publish("a", Target::All).unwrap();
+    let effects = room.effects();
+    let [Effect::OpenPublication { muted, .. }] = &effects[..] else {
+        panic!("no publication")
+    };
+    assert_eq!(*muted, mutes(false, true));
+}
+
+#[test]
+fn subscribing_again_gives_the_same_url() {
+    let mut room = Room::of(&["a", "b"]);
+    room.go_live("a");
+    let id = room.subscribe("b", "a").unwrap();
+    room.out.clear();
+    assert_eq!(room.subscribe("b", "a"), Ok(id));
+    assert_eq!(room.effects(), []);
+}
+
+#[test]
+fn strangers_and_members_without_a_stream_cannot_be_subscribed_to() {
+    let mut room = Room::of(&["a", "b"]);
+    assert_eq!(room.subscribe("b", "nobody"), Err(Code::UnknownUser));
+    assert_eq!(room.subscribe("b", "a"), Err(Code::UnknownUser));
+    assert_eq!(
+        room.mute("b", "nobody", mutes(true, true)),
+        Err(Code::UnknownUser)
+    );
+    assert_eq!(room.mute("b", "a", mutes(true, true)), Ok(()));
+}
+
+#[test]
+fn what_ends_a_publication_kills_its_url_and_its_subscriptions_and_is_told() {
+    type End = fn(&mut Room);
+    let ways: [(&str, End); 5] = [
+        ("UnPublish", |room| {
+            let key = room.key("a");
+            room.channel
+                .unpublish(&uid("a"), key, &mut room.out)
+                .unwrap();
+        }),
+        ("SetRole", |room| {
+            let key = room.key("a");
+            room.channel
+                .set_role(&uid("a"), key, Role::Audience, &mut room.out)
+                .unwrap();
+        }),
+        ("Logout", |room| room.leave("a")),
+        ("kick", |room| {
+            room.channel.expel(&uid("a"), Leave::Kicked, &mut room.out);
+        }),
+        ("replaced", |room| {
+            room.join("a", "another", 9).unwrap();
+        }),
+    ];
+    for (way, end) in ways {
+        let mut room = Room::of(&["a", "b"]);
+        let push = room.go_live("a");
+        let pull = room.subscribe("b", "a").unwrap();
+        room.mute("b", "a", mutes(true, false)).unwrap();
+        room.out.clear();
+        end(&mut room);
+        let effects = room.effects();
+        assert_eq!(
+            effects[..3],
+            [
+                Effect::EndPublication(push),
+                Effect::EndSubscription(pull),
+                Effect::Announce(Notice::Removed(uid("a"))),
+            ],
+            "{way}"
+        );
+        // The mute went with it: clients begin anew.
+        assert!(room.channel.members()["b"].mutes.is_empty(), "{way}");
+    }
+}
+
+#[test]
+fn a_publication_that_never_began_ends_without_a_word() {
+    let mut room = Room::of(&["a", "b"]);
+    let push = room.publish("a", Target::All).unwrap();
+    let pull = room.subscribe("b", "a").unwrap();
+    room.out.clear();
+    room.leave("a");
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::EndPublication(push),
+            Effect::EndSubscription(pull),
+            Effect::Close(1, Close::Left(Leave::Logout)),
+        ]
+    );
+}
+
+#[test]
+fn media_that_is_gone_for_good_is_removed_and_may_come_back_to_the_same_url() {
+    let mut room = Room::of(&["a", "b"]);
+    let id = room.go_live("a");
+    room.out.clear();
+    room.channel.ended(&uid("a"), id, &mut room.out);
+    assert_eq!(
+        room.effects(),
+        [Effect::Announce(Notice::Removed(uid("a")))]
+    );
+    assert_eq!(room.publish("a", Target::All), Ok(id));
+    assert!(room.channel.began(&uid("a"), id, &mut room.out));
+    assert_eq!(room.effects(), [Effect::Announce(Notice::Added(uid("a")))]);
+    // What the media path says late of a publication that is over means nothing.
+    room.leave("a");
+    room.out.clear();
+    assert!(!room.channel.began(&uid("a"), id, &mut room.out));
+    room.channel.ended(&uid("a"), id, &mut room.out);
+    assert_eq!(room.effects(), []);
+}
+
+#[test]
+fn an_audience_does_not_publish_until_it_is_a_host() {
+    let mut room = Room::of(&["a"]);
+    let key = room.key("a");
+    let role = |room: &mut Room, role| {
+        room.channel
+            .set_role(&uid("a"), key, role, &mut room.out)
+            .unwrap();
+    };
+    role(&mut room, Role::Audience);
+    assert_eq!(
+        room.publish("a", Target::All),
+        Err(Code::AudienceMayNotPublish)
+    );
+    role(&mut room, Role::Host);
+    assert!(room.publish("a", Target::All).is_ok());
+}
+
+#[test]
+fn another_session_of_a_uid_replaces_the_older_one() {
+    let mut room = Room::of(&["a", "b"]);
+    let push = room.go_live("a");
+    room.out.clear();
+    room.join("a", "another", 9).unwrap();
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::EndPublication(push),
+            Effect::Announce(Notice::Removed(uid("a"))),
+            Effect::Close(1, Close::Left(Leave::Replaced)),
+            Effect::Welcome(9, uid("a")),
+        ]
+    );
+    // The old session is nobody here.
+    let refused = room
+        .channel
+        .publish(&uid("a"), 1, Target::All, UrlId(77), &mut room.out);
+    assert_eq!(refused, Err(Code::NotJoined));
+    assert!(!room.channel.detach(&uid("a"), 1));
+    assert!(
+        !room
+            .channel
+            .leave(&uid("a"), 1, Leave::Logout, &mut room.out)
+    );
+    assert_eq!(room.effects(), []);
+}
+
+#[test]
+fn a_session_without_a_name_never_comes_back_as_itself() {
+    let mut room = Room::default();
+    room.join("a", "", 1).unwrap();
+    room.out.clear();
+    room.join("a", "", 2).unwrap();
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::Close(1, Close::Left(Leave::Replaced)),
+            Effect::Welcome(2, uid("a")),
+        ]
+    );
+}
+
+#[test]
+fn a_session_that_comes_back_has_what_it_had_and_is_told_what_it_missed() {
+    let mut room = Room::of(&["a", "b", "c", "d"]);
+    let push = room.go_live("a");
+    room.go_live("b");
+    room.go_live("c");
+    room.mute_local("c", mutes(false, true));
+    let pull = room.subscribe("a", "c").unwrap();
+    room.confirm_all();
+    assert!(room.channel.detach(&uid("a"), 1));
+    room.out.clear();
+
+    room.leave("b");
+    room.go_live("d");
+    room.mute_local("d", mutes(true, false));
+    room.mute_local("c", mutes(true, false));
+    room.out.clear();
+    room.join("a", "a", 9).unwrap();
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::Welcome(9, uid("a")),
+            Effect::Tell(
+                9,
+                vec![
+                    Notice::Removed(uid("b")),
+                    Notice::Audio(uid("c"), false),
+                    Notice::Video(uid("c"), true),
+                    Notice::Added(uid("d")),
+                    Notice::Audio(uid("d"), false),
+                ]
+            ),
+        ]
+    );
+    assert_eq!(room.publish("a", Target::All), Ok(push));
+    assert_eq!(room.subscribe("a", "c"), Ok(pull));
+    // The grace of the session before is over, and nothing to it.
+    room.channel.expire(&uid("a"), 1, &mut room.out);
+    assert!(room.channel.members().contains_key("a"));
+}
+
+#[test]
+fn a_stream_that_ended_and_began_anew_meanwhile_is_removed_and_added() {
+    let mut room = Room::of(&["a", "b"]);
+    let id = room.go_live("b");
+    room.confirm_all();
+    room.channel.detach(&uid("a"), 1);
+    room.channel.ended(&uid("b"), id, &mut room.out);
+    room.channel.began(&uid("b"), id, &mut room.out);
+    room.out.clear();
+    room.join("a", "a", 9).unwrap();
+    assert_eq!(
+        room.effects()[1],
+        Effect::Tell(9, vec![Notice::Removed(uid("b")), Notice::Added(uid("b"))])
+    );
+}
+
+#[test]
+fn what_may_not_have_arrived_is_told_so_that_it_is_right_either_way() {
+    let mut room = Room::of(&["a", "b", "c", "d"]);
+    room.go_live("b");
+    let c = room.go_live("c");
+    room.confirm_all();
+    // The phone is in a tunnel, and nobody knows yet.
+    room.mute_local("b", mutes(true, false));
+    room.channel.ended(&uid("c"), c, &mut room.out);
+    room.go_live("d");
+    room.out.clear();
+    // It comes back before its old WebSocket was found broken.
+    room.join("a", "a", 9).unwrap();
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::Close(1, Close::Resumed),
+            Effect::Welcome(9, uid("a")),
+            Effect::Tell(
+                9,
+                vec![
+                    Notice::Audio(uid("b"), false),
+                    Notice::Video(uid("b"), true),
+                    Notice::Removed(uid("c")),
+                    Notice::Removed(uid("d")),
+                    Notice::Added(uid("d")),
+                ]
+            ),
+        ]
+    );
+}
+
+#[test]
+fn who_subscribes_to_a_stream_has_heard_of_it() {
+    let mut room = Room::of(&["a", "b"]);
+    room.go_live("b");
+    room.subscribe("a", "b").unwrap();
+    room.channel.detach(&uid("a"), 1);
+    room.out.clear();
+    room.join("a", "a", 9).unwrap();
+    assert_eq!(room.effects(), [Effect::Welcome(9, uid("a"))]);
+}
+
+#[test]
+fn a_member_that_does_not_come_back_leaves() {
+    let mut room = Room::of(&["a", "b"]);
+    let push = room.go_live("a");
+    room.channel.detach(&uid("a"), 1);
+    assert!(room.effects().len() == 2);
+    room.channel.expire(&uid("a"), 1, &mut room.out);
+    assert_eq!(
+        room.effects(),
+        [
+            Effect::EndPublication(push),
+            Effect::Announce(Notice::Removed(uid("a"))),
+        ]
+    );
+    assert!(!room.channel.members().contains_key("a"));
+}
+
+#[test]
+fn a_picked_uid_is_free_and_stays_with_its_session() {
+    let mut room = Room::of(&["a"]);
+    let mut picks = ["a", "7"].into_iter();
+    let picked = room.channel.uid(None, "sid", || uid(picks.next().unwrap()));
+    assert_eq!(picked, uid("7"));
+    room.channel
+        .join(&picked, "sid", true, 9, 4, &mut room.out)
+        .unwrap();
+    let again = room.channel.uid(None, "sid", || uid("8"));
+    assert_eq!(again, uid("7"));
+    room.leave("7");
+    assert_eq!(room.channel.uid(None, "sid", || uid("8")), uid("8"));
+    assert_eq!(
+        room.channel.uid(Some(uid("x")), "sid", || uid("8")),
+        uid("x")
+    );
+}
+
+#[test]
+fn a_full_channel_takes_nobody_but_those_who_come_back() {
+    let mut room = Room::of(&["a", "b", "c", "d"]);
+    assert_eq!(room.join("e", "e", 5), Err(Code::TooMany));
+    room.channel.detach(&uid("a"), 1);
+    assert_eq!(room.join("a", "a", 6), Ok(()));
+    assert_eq!(room.join("a", "other", 7), Ok(()));
+}
+
+#[test]
+fn listeners_hear_what_happened_in_order() {
+    let mut room = Room::default();
+    room.join("a", "a", 1).unwrap();
+    room.go_live("a");
+    room.mute_local("a", mutes(true, false));
+    room.leave("a");
+    let muted = Happened::Muted {
+        of: None,
+        audio: true,
+        video: false,
+    };
+    let happened = [
+        Happened::Joined,
+        Happened::Published,
+        muted,
+        Happened::Unpublished,
+        Happened::Left(Leave::Logout),
+    ];
+    assert_eq!(room.happened(), happened.map(|what| ("a".to_owned(), what)));
+    assert!(room.channel.is_empty());
+}

@@ -1,0 +1,32 @@
+/** What `setParameters` takes, read into what the gateway and the session run on. */
+import type { Parameters, PrivateCloud, Transport } from "./api";
+import { failure } from "./errors";
+
+export function readParameters(parameters: Parameters): {
+  server: PrivateCloud | undefined;
+  transport: Transport | undefined;
+} {
+  if (!parameters || typeof parameters !== "object") throw wrong("parameters are an object");
+  const { ConfPriCloudAddr: server, transport } = parameters;
+  if (transport !== undefined) {
+    const whole = typeof transport?.post === "function" && typeof transport.connect === "function";
+    if (!whole) throw wrong("a transport has post and connect");
+  }
+  return { server: server === undefined ? undefined : readServer(server), transport };
+}
+
+function readServer(server: PrivateCloud): PrivateCloud {
+  if (typeof server?.ServerAdd !== "string" || !server.ServerAdd) {
+    throw wrong("ConfPriCloudAddr.ServerAdd is a host");
+  }
+  const given = server.Port;
+  const port = given === undefined || given === null ? undefined : Number(given);
+  if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65536)) {
+    throw wrong("ConfPriCloudAddr.Port is a port");
+  }
+  return { ServerAdd: server.ServerAdd, Port: port, Wss: server.Wss === true };
+}
+
+function wrong(what: string): Error {
+  return failure("INVALID_ARGUMENT", what);
+}
