@@ -1,5 +1,11 @@
 //! What the end-to-end tests share: real clients, the clips that they push, and FLV files compared bit by bit.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::should_implement_trait,
+    reason = "what a test reads wrong may end the test"
+)]
+
 pub mod child;
 pub mod client;
 pub mod clips;

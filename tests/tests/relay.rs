@@ -1,4 +1,5 @@
 //! What was pushed is what is pulled, to the last bit, whoever pushes and in whatever codec.
+#![allow(clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 use std::path::Path;
 use std::process::Command;

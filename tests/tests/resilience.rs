@@ -1,5 +1,6 @@
 //! Streams outlive connections: publishers break off, come back, restart and lie about the time, and
 //! players stay, with timestamps that never go back.
+#![allow(clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use lockgate_media::Track;
-use lockgate_routing::throttle::Throttle;
+use lockgate_routing::throttle::Throttles;
 use lockgate_routing::{
     Admission, End, Ended, Holder, NotLive, Origin, Player, Protocol, Refusal, Router, Sink,
     Source, SubscribeError, Subscription,
@@ -42,7 +42,7 @@ pub struct Egress {
     admission: Arc<dyn Admission>,
     wait_for_publisher: Duration,
     metrics: Metrics,
-    refusals: Throttle,
+    refusals: Throttles,
 }
 
 impl fmt::Debug for Egress {
@@ -68,7 +68,7 @@ impl Egress {
             admission,
             wait_for_publisher,
             metrics,
-            refusals: Throttle::default(),
+            refusals: Throttles::default(),
         })
     }
 
@@ -138,7 +138,7 @@ impl Egress {
             .refused
             .with_label_values(&[refused.label])
             .inc();
-        if let Some(times) = self.refusals.note(Instant::now()) {
+        if let Some(times) = self.refusals.note(refused.label, Instant::now()) {
             warn!(
                 reason = refused.label,
                 times, "player refused: {}", refused.text
@@ -157,6 +157,9 @@ impl Egress {
         subscription: &Subscription,
         hold: &mut Hold,
     ) -> Waited {
+        if !subscription.is_live() {
+            info!(wait = ?self.wait_for_publisher, "waiting for a publisher");
+        }
         let live = subscription.wait_live(self.wait_for_publisher);
         tokio::pin!(live);
         loop {
@@ -176,7 +179,11 @@ impl Egress {
             };
             match event {
                 Ok(Some(Event::Ended)) => return Waited::Gone(ControlFlow::Continue(())),
-                Ok(Some(_)) => {}
+                Ok(Some(event)) => {
+                    switch(&event, |source, track, closed| {
+                        subscription.turn(source, track, closed);
+                    });
+                }
                 Ok(None) | Err(_) => return Waited::Gone(ControlFlow::Break(())),
             }
         }
@@ -228,34 +235,43 @@ async fn play(connection: &mut Connection, mut player: Player, mut hold: Hold) -
             }
         };
         match event {
-            Ok(Some(Event::ReceiveAudio(wanted))) => {
-                player.turn(Source::Player, Track::Audio, !wanted);
-            }
-            Ok(Some(Event::ReceiveVideo(wanted))) => {
-                player.turn(Source::Player, Track::Video, !wanted);
-            }
-            Ok(Some(Event::Pause(paused))) => {
-                player.turn(Source::Pause, Track::Audio, paused);
-                player.turn(Source::Pause, Track::Video, paused);
-                connection.session().accept_pause(paused);
-            }
             Ok(Some(Event::Ended)) => {
                 let ended = player.leave().await;
                 return part(connection, ended).await;
             }
-            Ok(Some(_)) => {}
+            Ok(Some(event)) => {
+                switch(&event, |source, track, closed| {
+                    player.turn(source, track, closed);
+                });
+                if let Event::Pause(paused) = event {
+                    connection.session().accept_pause(paused);
+                }
+            }
             Ok(None) => {
                 info!("player left");
                 return ControlFlow::Break(());
             }
             Err(error) => {
-                debug!(%error, "player's connection failed");
+                info!(%error, "player's connection failed");
                 return ControlFlow::Break(());
             }
         }
         if connection.session().has_output() {
             player.control(connection.session().take_output());
         }
+    }
+}
+
+/// Turns the switches that a player's command asks for, if it is such a command.
+fn switch(event: &Event, turn: impl Fn(Source, Track, bool)) {
+    match *event {
+        Event::ReceiveAudio(wanted) => turn(Source::Player, Track::Audio, !wanted),
+        Event::ReceiveVideo(wanted) => turn(Source::Player, Track::Video, !wanted),
+        Event::Pause(paused) => {
+            turn(Source::Pause, Track::Audio, paused);
+            turn(Source::Pause, Track::Video, paused);
+        }
+        _ => {}
     }
 }
 

@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockgate_routing::throttle::Throttle;
+use lockgate_routing::throttle::Throttles;
 use lockgate_routing::{Admission, Cut, Origin, Publication, PublishError, Router};
 use lockgate_rtmp::connection::Connection;
 use lockgate_rtmp::session::{Event, PublishRequest};
 use prometheus::Registry;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 
@@ -23,7 +23,7 @@ pub struct Ingest {
     admission: Arc<dyn Admission>,
     idle_timeout: Duration,
     metrics: Metrics,
-    refusals: Throttle,
+    refusals: Throttles,
 }
 
 impl fmt::Debug for Ingest {
@@ -49,7 +49,7 @@ impl Ingest {
             admission,
             idle_timeout,
             metrics,
-            refusals: Throttle::default(),
+            refusals: Throttles::default(),
         })
     }
 
@@ -68,7 +68,7 @@ impl Ingest {
                     .refused
                     .with_label_values(&[refused.label])
                     .inc();
-                if let Some(times) = self.refusals.note(Instant::now()) {
+                if let Some(times) = self.refusals.note(refused.label, Instant::now()) {
                     warn!(
                         reason = refused.label,
                         times, "publisher refused: {}", refused.text
@@ -151,7 +151,7 @@ impl Ingest {
                     Ok(Some(_)) => {}
                     Ok(None) => return ControlFlow::Break(()),
                     Err(error) => {
-                        debug!(%error, "publisher's connection failed");
+                        info!(%error, "publisher's connection failed");
                         return ControlFlow::Break(());
                     }
                 }
@@ -176,6 +176,7 @@ fn tell(connection: &mut Connection, cut: Cut) -> ControlFlow<()> {
     let text = match cut {
         Cut::Replaced => "a newer publisher took this stream",
         Cut::Kicked => "an operator cut this stream",
+        Cut::Ended => "this publication has ended: ask for a new URL",
         _ => "this node is stopping",
     };
     info!(reason = ?cut, "publisher cut: {text}");

@@ -48,7 +48,7 @@ pub enum Refusal {
     #[error("no app of this name on this node: check the part of the URL after the host")]
     UnknownApp,
     /// The stream's name is empty, too long, or has characters it may not have.
-    #[error("a stream name is 1 to 256 bytes without control characters")]
+    #[error("the URL names no stream: rtmp://host/<app>/<name>, with a name of 1 to 256 bytes")]
     BadName,
     /// The app asks for a key and the URL has none.
     #[error("this app needs a key: add ?key=... to the stream name")]

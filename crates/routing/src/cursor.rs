@@ -275,7 +275,10 @@ impl Cursor {
             let next = (place..view.head())
                 .filter_map(|seq| view.get(seq))
                 .find(|packet| packet.track() == track);
-            let time = next.map_or(view.last_timestamp(track), |packet| packet.timestamp());
+            let time = match track {
+                Track::Data => header.packet.timestamp(),
+                _ => next.map_or(view.last_timestamp(track), |packet| packet.timestamp()),
+            };
             if track == Track::Video {
                 self.floor = self.floor.max(time);
             }

@@ -151,6 +151,11 @@ impl Subscription {
         self.stream.turn(&self.seat, source, track, closed);
     }
 
+    /// Whether the stream has a publisher, or had one a moment ago.
+    pub fn is_live(&self) -> bool {
+        *self.stream.phase.borrow() == Phase::Live
+    }
+
     /// Waits until the stream has a publisher, or had one a moment ago.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ pub enum Cut {
     Replaced,
     /// An operator cut it.
     Kicked,
+    /// What its URL was bound to has ended.
+    Ended,
     /// The node stops.
     Shutdown,
 }

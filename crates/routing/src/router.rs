@@ -125,7 +125,12 @@ impl Router {
     pub fn publish(&self, grant: &Grant, origin: Origin) -> Result<Publication, PublishError> {
         let seats = &self.seats;
         // Who takes a name over adds nobody: the one it is taken from is on its way out.
-        let replaces = || seats.streams.get(&grant.stream).is_some_and(|it| it.is_published());
+        let replaces = || {
+            seats
+                .streams
+                .get(&grant.stream)
+                .is_some_and(|it| it.is_published())
+        };
         if seats.publishers.load(Ordering::Relaxed) >= seats.config.limits.publishers && !replaces()
         {
             return Err(PublishError::Full);
@@ -243,7 +248,7 @@ impl Router {
     pub fn end(&self, id: &StreamId) {
         let stream = self.seats.streams.get(id).map(|stream| Arc::clone(&stream));
         if let Some(stream) = stream {
-            self.seats.end(&stream, Cut::Kicked, || End::StreamEnded);
+            self.seats.end(&stream, Cut::Ended, || End::StreamEnded);
         }
     }
 

@@ -324,14 +324,17 @@ impl Stream {
                 }
             }
             time
+        } else if track == Track::Data && packet.is_header() {
+            // Metadata has no time: at any other than 0 ffmpeg takes it for a track of subtitles.
+            0
         } else {
             state.timeline.aside(track, timestamp)
         };
         match track {
-            Track::Video if packet.is_header() || state.video.is_none() => {
+            Track::Video if packet.class() == Class::Header(0) || state.video.is_none() => {
                 state.video = VideoFormat::parse(packet.payload()).or(state.video);
             }
-            Track::Audio if packet.is_header() || state.audio.is_none() => {
+            Track::Audio if packet.class() == Class::Header(0) || state.audio.is_none() => {
                 state.audio = AudioFormat::parse(packet.payload()).or(state.audio);
             }
             _ => {}

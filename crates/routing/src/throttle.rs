@@ -1,5 +1,6 @@
 //! One log line an interval, for what a stranger can make happen as often as they like.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -25,6 +26,17 @@ impl Throttle {
         }
         *last = Some(now);
         Some(std::mem::take(held))
+    }
+}
+
+/// A [`Throttle`] for each of a few reasons, so that a loud one does not hide the others.
+#[derive(Debug, Default)]
+pub struct Throttles(Mutex<HashMap<&'static str, Throttle>>);
+
+impl Throttles {
+    /// Notes an event of `reason` at `now`; as [`Throttle::note`]. Reasons must be few.
+    pub fn note(&self, reason: &'static str, now: Instant) -> Option<u64> {
+        self.0.lock().entry(reason).or_default().note(now)
     }
 }
 

@@ -145,7 +145,11 @@ async fn nothing_is_left_when_everybody_is_gone() {
     players.push(router.subscribe(&stream("waiting"), origin()).unwrap());
     // One is replaced, one kicked, one breaks off and comes back.
     publishers.push(router.publish(&stream("a"), origin()).unwrap());
-    let kicked = router.stream(&stream("b").stream).unwrap().publisher.unwrap();
+    let kicked = router
+        .stream(&stream("b").stream)
+        .unwrap()
+        .publisher
+        .unwrap();
     assert!(router.kick(kicked.connection));
     drop(publishers.remove(2));
     publishers.push(router.publish(&stream("c"), origin()).unwrap());
@@ -182,7 +186,7 @@ async fn a_player_of_the_next_publisher_gets_nothing_of_the_last() {
     push(&mut screen, Track::Video, &[0x17, 1, 0, 0, 0, 3]);
     let held = Arc::clone(&router.seats.streams.get(&stream("a").stream).unwrap());
     let mut view = crate::ring::View::default();
-    held.refresh(&mut view);
+    held.refresh(&mut view, &mut Arc::default());
     let headers: Vec<_> = view
         .headers()
         .iter()

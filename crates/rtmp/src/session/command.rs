@@ -104,7 +104,7 @@ impl Session {
             "receiveVideo" => self.receive(&command, Event::ReceiveVideo),
             "pause" | "pauseRaw" => {
                 let paused = command.argument(0).as_bool().unwrap_or(true);
-                matches!(self.stage, Stage::Playing).then_some(Event::Pause(paused))
+                self.has_player().then_some(Event::Pause(paused))
             }
             "seek" => {
                 // A live stream stays where it is; ffmpeg waits for this answer.
@@ -163,13 +163,15 @@ impl Session {
         }
         let name = command.argument(0).as_str().unwrap_or_default();
         let stream = self.app.stream(name, &self.config);
-        let (Some(Stream { name, query }), Stage::Idle) = (stream, self.stage) else {
+        if self.stage != Stage::Idle {
             self.status(&Status::error(
                 "NetStream.Publish.BadName",
-                "The name is not usable, or this connection has a stream already.",
+                "This connection has a stream already.",
             ));
             return None;
-        };
+        }
+        // A name that cannot be used is refused like any other, by whoever answers.
+        let Stream { name, query } = stream.unwrap_or_default();
         self.stage = Stage::PublishAsked;
         let app = self.app.name.clone();
         Some(Event::Publish(Box::new(PublishRequest {
@@ -182,13 +184,15 @@ impl Session {
     fn play(&mut self, command: &Command) -> Option<Event> {
         let name = command.argument(0).as_str().unwrap_or_default();
         let stream = self.app.stream(name, &self.config);
-        let (Some(Stream { name, query }), Stage::Idle) = (stream, self.stage) else {
+        if self.stage != Stage::Idle {
             self.status(&Status::error(
                 "NetStream.Play.Failed",
-                "The name is not usable, or this connection has a stream already.",
+                "This connection has a stream already.",
             ));
             return None;
-        };
+        }
+        // A name that cannot be used is refused like any other, by whoever answers.
+        let Stream { name, query } = stream.unwrap_or_default();
         let reset = match command.argument(3) {
             // 0 and 2 keep the playlist, 1 and 3 end it.
             Value::Number(number) => number % 2.0 != 0.0,
@@ -205,12 +209,17 @@ impl Session {
         })))
     }
 
+    /// A player's switches count from its `play` on, answered or not.
+    fn has_player(&self) -> bool {
+        matches!(self.stage, Stage::Playing | Stage::PlayAsked(_))
+    }
+
     fn receive(&mut self, command: &Command, event: fn(bool) -> Event) -> Option<Event> {
         let wanted = command.argument(0).as_bool()?;
-        if self.stage != Stage::Playing {
+        if !self.has_player() {
             return None;
         }
-        if wanted {
+        if wanted && self.stage == Stage::Playing {
             // §7.2.2.4 and §7.2.2.5 have these two for "on" and nothing for "off".
             self.status(&Status::SEEK_NOTIFY);
             self.status(&Status::PLAY_START);

@@ -30,7 +30,7 @@ impl std::fmt::Debug for App {
 }
 
 /// A stream's name and all queries that came with it.
-#[derive(PartialEq)]
+#[derive(PartialEq, Default)]
 pub(super) struct Stream {
     pub(super) name: String,
     /// Without `?`; holds secrets.

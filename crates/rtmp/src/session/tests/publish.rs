@@ -196,7 +196,7 @@ fn one_connection_has_one_stream() {
 }
 
 #[test]
-fn unusable_names_are_refused() {
+fn an_unusable_name_is_an_empty_one_for_the_owner_to_refuse() {
     for name in [
         string(""),
         string("a\nb"),
@@ -204,12 +204,14 @@ fn unusable_names_are_refused() {
         string(&"a".repeat(300)),
     ] {
         let mut peer = Peer::connected();
-        assert_eq!(
-            peer.command("publish", 0.0, &[Value::Null, name.clone()]),
-            None
-        );
+        let asked = peer.command("publish", 0.0, &[Value::Null, name.clone()]);
+        assert!(matches!(asked, Some(Event::Publish(request)) if request.name.is_empty()));
+        peer.session
+            .reject_publish("NetStream.Publish.BadName", "no name");
         assert_eq!(peer.replies(), [status("NetStream.Publish.BadName")]);
-        assert_eq!(peer.command("play", 0.0, &[Value::Null, name]), None);
+        let asked = peer.command("play", 0.0, &[Value::Null, name]);
+        assert!(matches!(asked, Some(Event::Play(request)) if request.name.is_empty()));
+        peer.session.reject_play("NetStream.Play.Failed", "no name");
         assert_eq!(peer.replies(), [status("NetStream.Play.Failed")]);
     }
     let app = [("app", string(&"a".repeat(300)))];
