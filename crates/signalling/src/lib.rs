@@ -3,8 +3,8 @@
 //! The wire is that of deployed mini-program clients. One owner, [`channels`], knows who is in a
 //! channel; sessions, the API and the media path ask it and keep no copy.
 
-pub mod bans;
 mod admission;
+pub mod bans;
 mod channel;
 mod channels;
 pub mod code;
@@ -17,8 +17,8 @@ pub mod members;
 mod metrics;
 pub mod names;
 mod outbox;
-mod session;
 pub mod report;
+mod session;
 pub mod token;
 pub mod transport;
 mod url;

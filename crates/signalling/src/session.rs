@@ -58,7 +58,9 @@ struct Talk {
     clock: Clock,
     member: Option<Member>,
     junk: u32,
-    _seat: Option<Seat>,
+    /// A Login of its was refused: it has nothing to come back for.
+    refused: bool,
+    seat: Option<Seat>,
 }
 
 /// What a session is once it has joined.
@@ -88,19 +90,20 @@ impl<T: Transport> Session<T> {
             transport,
             talk: Talk {
                 clock: Clock::new(Instant::now(), &core.config),
-                _seat: core.seat(arrival.peer),
+                seat: core.seat(arrival.peer),
                 core: Arc::clone(core),
                 arrival,
                 handle: Arc::new(handle),
                 member: None,
                 junk: 0,
+                refused: false,
             },
         }
     }
 
     /// Runs it to its end.
     pub(crate) async fn run(mut self) {
-        if self.talk._seat.is_none() {
+        if self.talk.seat.is_none() {
             let (code, reason) = TOO_MANY;
             let _ = timeout(GOODBYE, self.transport.close(code, reason)).await;
             return;
@@ -205,6 +208,7 @@ impl Talk {
         };
         if let Err(code) = answered {
             core.metrics.refused(code);
+            self.refused |= envelope.cmd == "Login";
             let user = envelope.user();
             let refusal = Answer {
                 user_id: user.as_ref().filter(|_| envelope.cmd != "Login"),
@@ -349,7 +353,7 @@ impl Talk {
             uid: login.uid,
             sid: &login.sid,
         };
-        let place = core.channels.join(joining, &self.handle)?;
+        let place = core.channels.join(&joining, &self.handle)?;
         self.member = Some(Member {
             place,
             caps: login.caps,
@@ -421,7 +425,8 @@ impl Talk {
         match due {
             Due::Reading => None,
             Due::Silence => Some(Close::Silent),
-            Due::Login => Some(Close::Junk),
+            Due::Login if self.refused => Some(Close::Junk),
+            Due::Login => Some(Close::Silent),
             Due::Warning(left) => {
                 self.clock.warned();
                 self.tell_of_token("TokenWillExpire", left);
