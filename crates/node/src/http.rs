@@ -79,6 +79,10 @@ impl State {
 #[derive(Debug, Clone, Copy)]
 struct Peer(SocketAddr);
 
+/// A request came by TLS that ends here; put there by the server.
+#[derive(Debug, Clone, Copy)]
+struct OverTls;
+
 /// The document's frame; the paths come from the routes.
 #[derive(OpenApi)]
 #[openapi(
