@@ -55,7 +55,8 @@ export class LockgateClient implements Client {
   init(appId: string, onSuccess?: Ok, onFailure?: Fail): any {
     return this.settle(onSuccess, onFailure, () => {
       if (typeof appId !== "string" || !appId) throw failure("INVALID_ARGUMENT", "an appId is text");
-      if (this.stay) throw failure("ALREADY_JOINED");
+      // Apps that rejoin call it again.
+      if (this.stay && this.appId !== appId) throw failure("ALREADY_JOINED");
       this.appId = appId;
       this.destroyed = false;
     });

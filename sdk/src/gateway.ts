@@ -31,10 +31,15 @@ export function askGateway(
 ): Promise<Direction> {
   const body = JSON.stringify({ ...question, extend: "", wss: isSecure(server) });
   const url = `${base(server)}/arapi/v1?action=wapp_gateway`;
-  return transport.post(url, body, GATEWAY_TIMEOUT).then(
+  return run(() => transport.post(url, body, GATEWAY_TIMEOUT)).then(
     (answer) => direction(server, answer),
     (thrown) => ({ kind: "again", why: `no answer: ${String(thrown?.message ?? thrown)}` }),
   );
+}
+
+/** What throws at once fails like what fails later. */
+async function run<T>(action: () => Promise<T>): Promise<T> {
+  return action();
 }
 
 function direction(server: PrivateCloud, answer: { status: number; body: string }): Direction {

@@ -2,6 +2,9 @@
 import type { Parameters, PrivateCloud, Transport } from "./api";
 import { failure } from "./errors";
 
+/** A name or an address: a scheme or a port in it would be asked for ever, in vain. */
+const HOST = /^([a-zA-Z0-9._-]+|\[?[0-9a-fA-F:.]+\]?)$/;
+
 export function readParameters(parameters: Parameters): {
   server: PrivateCloud | undefined;
   transport: Transport | undefined;
@@ -16,8 +19,8 @@ export function readParameters(parameters: Parameters): {
 }
 
 function readServer(server: PrivateCloud): PrivateCloud {
-  if (typeof server?.ServerAdd !== "string" || !server.ServerAdd) {
-    throw wrong("ConfPriCloudAddr.ServerAdd is a host");
+  if (typeof server?.ServerAdd !== "string" || !HOST.test(server.ServerAdd)) {
+    throw wrong("ConfPriCloudAddr.ServerAdd is a host alone");
   }
   const given = server.Port;
   const port = given === undefined || given === null ? undefined : Number(given);

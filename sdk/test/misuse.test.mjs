@@ -114,6 +114,8 @@ const table = [
   ["ready", ["rejoin", "", "room", 7, ["a b"]], "INVALID_ARGUMENT"],
   ["ready", ["setParameters", undefined], "INVALID_ARGUMENT"],
   ["ready", ["setParameters", { ConfPriCloudAddr: {} }], "INVALID_ARGUMENT"],
+  ["ready", ["setParameters", { ConfPriCloudAddr: { ServerAdd: "http://a" } }], "INVALID_ARGUMENT"],
+  ["ready", ["setParameters", { ConfPriCloudAddr: { ServerAdd: "a.test:8080" } }], "INVALID_ARGUMENT"],
   ["ready", ["setParameters", { ConfPriCloudAddr: { ServerAdd: "a", Port: 70000 } }], "INVALID_ARGUMENT"],
   ["ready", ["setParameters", { transport: {} }], "INVALID_ARGUMENT"],
   ["audience", ["publish", "all"], "AUDIENCE_MAY_NOT_PUBLISH"],
@@ -183,6 +185,31 @@ test("what a callback throws is the app's, and the client goes on", async (t) =>
   assert.deepEqual(thrown, ["in a callback", "in a listener"]);
   assert.deepEqual(heard.events, [["stream-added", { uid: 8 }]]);
   assert.equal(await client.publish(), "rtmp://node/app/push-1-7");
+});
+
+test("init with the same app in a channel changes nothing", async (t) => {
+  const { client } = stage(t);
+  await client.join("", "room", 7);
+  await client.init("app");
+  await client.publish();
+});
+
+test("a transport that throws is tried again", async (t) => {
+  const { client, transport } = stage(t);
+  const { post, connect } = transport;
+  transport.post = () => {
+    throw new Error("post");
+  };
+  const join = client.join("", "room", 7);
+  await pass(3_000);
+  transport.post = post;
+  transport.connect = () => {
+    throw new Error("connect");
+  };
+  await pass(5_000);
+  transport.connect = connect;
+  await pass(10_000);
+  assert.equal(await join, 7);
 });
 
 test("leaving ends the join that still runs", async (t) => {

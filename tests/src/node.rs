@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lockgate_node::{Config, Node};
+use lockgate_node::{Addresses, Config, Node};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A running node.
 #[derive(Debug)]
 pub struct TestNode {
+    addresses: Addresses,
     rtmp: SocketAddr,
     http: SocketAddr,
     stop: CancellationToken,
@@ -47,17 +48,23 @@ impl TestNode {
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.block_on(async {
                 let node = Node::load(config).await?;
-                bound.send((node.rtmp_addr(), node.http_addr()))?;
+                bound.send(node.addresses())?;
                 node.run(until).await
             })
         });
-        let (rtmp, http) = started.recv().context("the node did not start")?;
+        let addresses = started.recv().context("the node did not start")?;
         Ok(Self {
-            rtmp,
-            http,
+            addresses,
+            rtmp: addresses.rtmp,
+            http: addresses.http,
             stop,
             thread: Some(thread),
         })
+    }
+
+    /// Where everything listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     /// Where RTMP listens.

@@ -71,6 +71,13 @@ pub fn rtmpdump() -> Result<Command> {
     Ok(Command::new(on_path("rtmpdump", "rtmpdump")?))
 }
 
+/// curl, quiet but for errors, failing where the server does.
+pub fn curl() -> Result<Command> {
+    let mut command = Command::new(on_path("curl", "curl")?);
+    command.args(["--silent", "--show-error", "--fail"]);
+    Ok(command)
+}
+
 /// Prometheus' checker of rules and of their unit tests.
 pub fn promtool() -> Result<Command> {
     Ok(Command::new(on_path("promtool", "prometheus")?))

@@ -5,9 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use lockgate_media::Track;
+use lockgate_node::config::{App, AppAccess};
 use lockgate_signalling::token::{Bearer, Certificate, Privileges, TokenError, verify};
+use lockgate_tests::member::{Member, Ticket, gateway};
+use lockgate_tests::node::TestNode;
 use lockgate_tests::tools;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 const APP: &str = "970ca35de60c44645bbae8a00c3af71f";
 const CERTIFICATE: &str = "5cfd2fd1755d40ecb72977518be15d3b";
@@ -15,7 +19,7 @@ const CERTIFICATE: &str = "5cfd2fd1755d40ecb72977518be15d3b";
 /// Every character that a channel's name can have.
 const CHANNEL: &str = "aZ9 !#$%&()+-:;<=.>?@[]^_{}|~,";
 
-const HOUR: u64 = 3600;
+const HOUR: u32 = 3600;
 
 /// Each package, and each way of its that packs differently.
 const BUILDERS: [&str; 5] = [
@@ -34,10 +38,10 @@ struct Request {
     app: &'static str,
     certificate: &'static str,
     channel: &'static str,
-    uid: serde_json::Value,
+    uid: Value,
     publisher: bool,
     /// Seconds from now.
-    expire: u64,
+    expire: i64,
 }
 
 /// A publisher's request to each builder: an hour, for one uid.
@@ -49,7 +53,7 @@ fn requests() -> Vec<Request> {
         channel: CHANNEL,
         uid: "user7".into(),
         publisher: true,
-        expire: HOUR,
+        expire: HOUR.into(),
     };
     BUILDERS.map(request).into()
 }
@@ -98,7 +102,7 @@ fn run(mut command: Command, requests: &[&Request]) -> Result<Vec<String>> {
 /// The uid that a request's client logs in with.
 fn uid_of(request: &Request) -> String {
     match &request.uid {
-        serde_json::Value::String(uid) => uid.clone(),
+        Value::String(uid) => uid.clone(),
         number => number.to_string(),
     }
 }
@@ -136,7 +140,7 @@ fn every_builders_token_lets_its_bearer_join_and_publish() -> Result<()> {
         privileges.may_publish(Track::Video, now)?;
         let left = privileges.join.and_then(|join| join.remaining(now));
         let left = left.with_context(|| format!("never ends: {request:?}"))?;
-        let hour = Duration::from_secs(HOUR);
+        let hour = Duration::from_secs(HOUR.into());
         ensure!(left <= hour && left > hour / 2, "{left:?}: {request:?}");
     }
     Ok(())
@@ -186,7 +190,7 @@ fn a_join_only_token_cannot_publish() -> Result<()> {
 fn a_token_is_expired_when_its_time_is_over() -> Result<()> {
     let requests = requests();
     for (request, token) in requests.iter().zip(build(&requests)?) {
-        let later = SystemTime::now() + Duration::from_secs(HOUR + 1);
+        let later = SystemTime::now() + Duration::from_secs(u64::from(HOUR) + 1);
         let refused = check_at(&token, "user7", later).map_err(TokenError::code);
         assert_eq!(refused, Err(109), "{request:?}");
     }
@@ -243,5 +247,87 @@ fn a_token_cut_short_or_with_a_bit_flipped_is_invalid() -> Result<()> {
             assert_eq!(refused, Err(110), "bit {at}: {token} {request:?}");
         }
     }
+    Ok(())
+}
+
+/// A node whose app asks for tokens.
+fn guarded() -> Result<TestNode> {
+    TestNode::with(|config| {
+        config.apps.push(App {
+            certificate: CERTIFICATE.to_owned(),
+            ..App::new(APP, AppAccess::Signed)
+        });
+    })
+}
+
+fn ticket(uid: &str, token: &str) -> Ticket {
+    Ticket {
+        app: APP.to_owned(),
+        token: token.to_owned(),
+        ..Ticket::new(CHANNEL, uid)
+    }
+}
+
+#[test]
+fn a_node_asks_for_tokens_at_the_gateway_and_at_login() -> Result<()> {
+    let node = guarded()?;
+    let http = node.addresses().http;
+    for (request, token) in requests().iter().zip(build(&requests())?) {
+        let mut member =
+            Member::join(http, &ticket("user7", &token)).with_context(|| format!("{request:?}"))?;
+        member.publish().with_context(|| format!("{request:?}"))?;
+    }
+    let expired = Request {
+        builder: "agora-access-token",
+        expire: -10,
+        ..requests().remove(0)
+    };
+    let good = build(&requests())?.remove(0);
+    let old = build(&[expired])?.remove(0);
+    let cut = good.get(..good.len() - 1).context("tokens are ASCII")?;
+    for (uid, token, code) in [
+        ("user7", old.as_str(), 109),
+        ("user7", cut, 110),
+        ("user7", "", 110),
+        ("user8", &good, 110),
+    ] {
+        let refused = gateway(http, &ticket(uid, token))?;
+        assert_eq!(refused["code"], code, "{refused}");
+        let refused = login(&node, uid, token, &ticket("user7", &good))?;
+        assert_eq!(refused["Code"], code, "{refused}");
+    }
+    Ok(())
+}
+
+/// Logs in with one token after the gateway has seen another.
+fn login(node: &TestNode, uid: &str, token: &str, seen: &Ticket) -> Result<Value> {
+    let welcome = gateway(node.addresses().http, seen)?;
+    let address = node.addresses().http;
+    let (mut socket, _) = tungstenite::connect(format!("ws://{address}/"))?;
+    let content = json!({
+        "ChanId": CHANNEL, "ChanSId": welcome.get("session_id"), "UserId": uid, "UserSId": seen.sid,
+        "SdkVer": "1.0.0", "SessionId": "", "AcsToken": token,
+    });
+    let login = json!({"Cmd": "Login", "AppId": APP, "Content": content.to_string()});
+    socket.send(tungstenite::Message::text(login.to_string()))?;
+    let answer: Value = serde_json::from_str(socket.read()?.to_text()?)?;
+    let content = answer.get("Content").and_then(Value::as_str);
+    let content = content.context("Content")?;
+    Ok(serde_json::from_str(content)?)
+}
+
+#[test]
+fn a_member_with_a_join_only_token_gets_no_push_url() -> Result<()> {
+    let node = guarded()?;
+    let request = Request {
+        publisher: false,
+        ..requests().remove(0)
+    };
+    let token = build(&[request])?.remove(0);
+    let mut member = Member::join(node.addresses().http, &ticket("user7", &token))?;
+    member.send_raw("Publish", "")?;
+    let answer = member.answer("Publish")?;
+    ensure!(answer["Code"] != 0, "{answer}");
+    ensure!(answer.get("PushUrl").is_none(), "{answer}");
     Ok(())
 }

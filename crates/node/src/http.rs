@@ -15,7 +15,7 @@ mod signalling;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -70,7 +70,10 @@ impl State {
             signalling,
             desk,
             max_message: settings.config.signalling.max_message,
-            own_host: settings.config.http.listen.ip().to_string(),
+            own_host: match settings.config.http.listen.ip() {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("[{ip}]"),
+            },
         }
     }
 }
@@ -78,6 +81,10 @@ impl State {
 /// The address of the peer of a request, put there by the server.
 #[derive(Debug, Clone, Copy)]
 struct Peer(SocketAddr);
+
+/// A request came by TLS that ends here; put there by the server.
+#[derive(Debug, Clone, Copy)]
+struct OverTls;
 
 /// The document's frame; the paths come from the routes.
 #[derive(OpenApi)]

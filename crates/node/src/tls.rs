@@ -60,22 +60,23 @@ impl Tls {
     ) -> Result<(Self, Watch), rustls::Error> {
         let provider = provider();
         let certificate = Certificate::new(pair);
-        // Phones that reconnect skip the expensive half of the handshake.
+        // Clients that come back skip the expensive half of the handshake.
         let ticketer = ring::Ticketer::new()?;
-        let config = || -> Result<ServerConfig, rustls::Error> {
+        let config = |tickets_of_tls13| -> Result<ServerConfig, rustls::Error> {
             let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
                 .with_safe_default_protocol_versions()?
                 .with_no_client_auth()
                 .with_cert_resolver(certificate.clone());
             config.ticketer = Arc::clone(&ticketer);
-            config.send_tls13_tickets = 1;
+            config.send_tls13_tickets = tickets_of_tls13;
             Ok(config)
         };
-        let mut https = config()?;
+        let mut https = config(1)?;
         https.alpn_protocols = vec![HTTP_1_1.to_vec()];
         let tls = Self {
             https: Terminator::new(https),
-            rtmps: Terminator::new(config()?),
+            // TLS 1.3 sends tickets after the handshake, which librtmp over GnuTLS takes for an error.
+            rtmps: Terminator::new(config(0)?),
         };
         Ok((tls, Watch::new(certificate, pair, cert, key)))
     }

@@ -146,12 +146,12 @@ impl Channels {
     /// Brings a session into a channel; its Login is answered here.
     pub(crate) fn join(
         self: &Arc<Self>,
-        ask: Joining<'_>,
+        ask: &Joining<'_>,
         handle: &Arc<Handle>,
     ) -> Result<Place, Code> {
         let was_picked = ask.uid.is_none();
         loop {
-            let room = self.room(&ask)?;
+            let room = self.room(ask)?;
             let mut state = room.state.lock();
             if state.forgotten {
                 continue;
@@ -261,7 +261,7 @@ impl Channels {
                 }
                 if let Some(channels) = Weak::upgrade(&channels) {
                     channels.ask(&place, |channel, uid, key, out| {
-                        channel.expire(uid, key, out)
+                        channel.expire(uid, key, out);
                     });
                 }
             },

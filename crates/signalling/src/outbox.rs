@@ -20,9 +20,9 @@ pub(crate) enum Close {
     Resumed,
     /// It did not read.
     Overflow,
-    /// It said nothing for too long.
+    /// It said nothing for too long, or did not log in.
     Silent,
-    /// It did not log in, or sends what nobody can read.
+    /// It was refused and stays, or sends what nobody can read.
     Junk,
 }
 

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::{Peer, State};
+use super::{OverTls, Peer, State};
 use crate::accept::Acceptor;
 use crate::metrics::Metrics;
 use crate::tls::Terminator;
@@ -100,10 +100,10 @@ impl Server {
             let (service, stop) = (self.service.clone(), stop.clone());
             connections.spawn(async move {
                 match tls {
-                    None => serve(socket, peer, service, stop).await,
+                    None => serve(socket, peer, None, service, stop).await,
                     Some(tls) => tokio::select! {
                         shaken = tls.accept(socket, HEADER_TIMEOUT) => match shaken {
-                            Ok(stream) => serve(stream, peer, service, stop).await,
+                            Ok(stream) => serve(stream, peer, Some(OverTls), service, stop).await,
                             Err(error) => {
                                 metrics.handshake_failed(error.label());
                                 debug!(%peer, %error, "HTTPS connection failed");
@@ -125,12 +125,16 @@ impl Server {
 async fn serve(
     socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: SocketAddr,
+    tls: Option<OverTls>,
     service: axum::Router,
     stop: CancellationToken,
 ) {
     let answer = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
+        if let Some(tls) = tls {
+            request.extensions_mut().insert(tls);
+        }
         service.clone().oneshot(request)
     });
     let connection = http1::Builder::new()

@@ -16,7 +16,7 @@ use lockgate_signalling::transport::{Broken, Received, Text, Transport};
 use lockgate_signalling::{Arrival, Signalling};
 
 use super::pages;
-use super::{Peer, State};
+use super::{OverTls, Peer, State};
 
 /// What a WebSocket holds to read into, and to collect frames in: most frames are smaller.
 const BUFFER: usize = 1024;
@@ -33,13 +33,14 @@ const UNSENT_MAX: usize = 1024 * 1024;
 pub(super) async fn gateway(
     AxumState(state): AxumState<State>,
     Extension(Peer(peer)): Extension<Peer>,
+    tls: Option<Extension<OverTls>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let body = body.unwrap_or_default();
     let reply = state
         .signalling
-        .gateway(&body, &state.arrival(peer.ip(), &headers));
+        .gateway(&body, &state.arrival(peer.ip(), tls.is_some(), &headers));
     // A client asks once: its connection is not kept for it.
     ([(header::CONNECTION, "close")], Json(reply)).into_response()
 }
@@ -52,6 +53,7 @@ pub(super) async fn gateway(
 pub(super) async fn root(
     AxumState(state): AxumState<State>,
     Extension(Peer(peer)): Extension<Peer>,
+    tls: Option<Extension<OverTls>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -60,7 +62,7 @@ pub(super) async fn root(
     }
     match upgrade {
         Ok(upgrade) => {
-            let arrival = state.arrival(peer.ip(), &headers);
+            let arrival = state.arrival(peer.ip(), tls.is_some(), &headers);
             open(upgrade, state.signalling, arrival, state.max_message)
         }
         Err(error) => error.into_response(),
@@ -86,7 +88,7 @@ fn open(
 
 impl State {
     /// What a request came in by.
-    fn arrival(&self, peer: std::net::IpAddr, headers: &HeaderMap) -> Arrival {
+    fn arrival(&self, peer: std::net::IpAddr, over_tls: bool, headers: &HeaderMap) -> Arrival {
         let host = headers.get(header::HOST);
         let authority = host.and_then(|host| host.as_bytes().try_into().ok());
         let authority: Option<Authority> = authority;
@@ -98,7 +100,8 @@ impl State {
                 None => self.own_host.clone(),
             },
             port: authority.and_then(|authority| authority.port_u16()),
-            secure: proto.is_some_and(|proto| proto.as_bytes() == b"https"),
+            // A proxy in front may have ended the TLS.
+            secure: over_tls || proto.is_some_and(|proto| proto.as_bytes() == b"https"),
         }
     }
 }

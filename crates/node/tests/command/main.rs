@@ -15,3 +15,4 @@ mod process;
 mod rtmp_peer;
 mod start;
 mod stop;
+mod tls;

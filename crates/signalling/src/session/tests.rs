@@ -1,11 +1,13 @@
 //! Sessions from first frame to last, over a WebSocket that is two queues, with time paused.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use lockgate_media::Track;
 use lockgate_routing::{
     Admission, ConnectionId, Grant, Origin, Publication, Refusal, Router, StreamId,
 };
@@ -15,11 +17,15 @@ use sha2::Sha256;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::code::Code;
 use crate::config::{App, Config};
-use crate::hooks::{Happened, Hooks, NoHooks};
+use crate::hooks::{Happened, Hooks, NoHooks, Who, Wish};
+use crate::hooks::{Who, Wish};
 use crate::token::Certificate;
 use crate::transport::Text;
 use crate::{Signalling, gateway};
+use lockgate_media::Track;
+use std::time::SystemTime;
 
 const CERTIFICATE: &str = "fedcba9876543210fedcba9876543210";
 const SECURED: &str = "0123456789abcdef0123456789abcdef";
@@ -156,7 +162,7 @@ impl Node {
     }
 
     /// Opens a URL as a pusher does, and sends a frame.
-    async fn push(&self, url: &str) -> Publication {
+    fn push(&self, url: &str) -> Publication {
         let (app, name) = parts(url);
         let grant = self.admission.publish(app, name, "").unwrap();
         let origin = Origin {
@@ -312,18 +318,18 @@ async fn a_stream_is_told_of_when_its_media_is_there() {
     let push = a.publish().await;
     let asked = b.ask("KeepAlive", json!({})).await;
     assert_eq!(asked["Code"], 0);
-    let publication = node.push(&push).await;
+    let publication = node.push(&push);
     assert_eq!(b.frame().await, notice("StreamAdded", "a"));
     // A late joiner: its answer first, then the stream.
     let mut late = node.join("late").await;
     assert_eq!(late.frame().await, notice("StreamAdded", "a"));
     // A pusher that breaks off has the publisher's grace to come back, and nobody hears of it.
     drop(publication);
-    let publication = node.push(&push).await;
+    let publication = node.push(&push);
     assert_eq!(b.ask("KeepAlive", json!({})).await["Code"], 0);
     drop(publication);
     assert_eq!(b.frame().await, notice("StreamRemove", "a"));
-    let _back = node.push(&push).await;
+    let _back = node.push(&push);
     assert_eq!(b.frame().await, notice("StreamAdded", "a"));
 }
 
@@ -332,7 +338,7 @@ async fn urls_die_with_what_they_are_bound_to() {
     let node = node();
     let (mut a, mut b) = (node.join("a").await, node.join("b").await);
     let push = a.publish().await;
-    let mut publication = node.push(&push).await;
+    let mut publication = node.push(&push);
     b.frame().await;
     let pull = b.subscribe("a").await;
     assert!(!node.is_dead(&push) && !node.is_dead(&pull));
@@ -404,7 +410,7 @@ async fn a_broken_websocket_leaves_the_media_its_grace() {
     let node = node();
     let (mut a, mut b) = (node.join("a").await, node.join("b").await);
     let push = a.publish().await;
-    let mut publication = node.push(&push).await;
+    let mut publication = node.push(&push);
     b.frame().await;
     drop(a);
     tokio::time::sleep(Duration::from_secs(29)).await;
@@ -432,8 +438,12 @@ async fn a_session_that_says_nothing_is_closed_for_its_client_to_come_back() {
     // One that never logs in is not waited for as long.
     let started = Instant::now();
     let mut client = node.connect();
-    assert_eq!(client.got().await, Got::Close(1000, "PROTOCOL_ERROR"));
+    assert_eq!(client.got().await, Got::Close(1000, "NETWORK_ERROR"));
     assert_eq!(started.elapsed(), Duration::from_secs(10));
+    // One that was refused has nothing to come back for.
+    let mut client = node.connect();
+    client.login("none", "a", "s", "").await;
+    assert_eq!(client.got().await, Got::Close(1000, "PROTOCOL_ERROR"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -512,7 +522,7 @@ async fn who_is_kicked_or_banned_is_told_which() {
 async fn an_operator_mutes_for_everybody() {
     let node = node();
     let (mut a, mut b) = (node.join("a").await, node.join("b").await);
-    let _publication = node.push(&a.publish().await).await;
+    let _publication = node.push(&a.publish().await);
     b.frame().await;
     assert!(node.signalling.mute("live", "c", "a", Some(true), None));
     let (cmd, content) = b.frame().await;

@@ -181,6 +181,58 @@ async fn a_member_is_seen_from_both_ends() {
 }
 
 #[tokio::test]
+async fn a_subscription_shows_the_player_that_its_url_was_opened_by() {
+    let node = node("");
+    let direct = Arc::new(crate::access::Access::new(&Config::default().apps));
+    let admission = node.signalling.admission(direct);
+    let name = |url: &Value| url.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+
+    let mut one = joined(&node, "c", "u1").await;
+    let mut two = joined(&node, "c", "u2").await;
+    let push = one.ask("Publish", json!("")).await["PushUrl"].clone();
+    let grant = admission.publish("live", &name(&push), "").unwrap();
+    let mut publication = node.router.publish(&grant, origin()).unwrap();
+    for audio in [&[0xaf, 0x00, 0x12, 0x10][..], &[0xaf, 0x01, 0x21, 0x00]] {
+        publication
+            .push(Track::Audio, 0, bytes(audio), Instant::now())
+            .unwrap();
+    }
+    publication.flush();
+    assert_eq!(two.answer("StreamAdded").await["UserId"], "u1");
+    let (_other, _held) = node.subscribe("live", "c/u1");
+    let member = "/api/v1/channels/live/c/members/u2";
+    let subscribe = json!({"UserId": "u1", "ChanId": "c"});
+    let pull = two.ask("Subscribe", subscribe).await["PullUrl"].clone();
+    let (_, shown) = node.get(member).await;
+    assert_eq!(shown["subscriptions"][0]["uid"], "u1");
+    assert_eq!(shown["subscriptions"][0]["player"], json!(null));
+
+    let grant = admission.play("live", &name(&pull), "").unwrap();
+    let origin = origin();
+    let player = node.router.subscribe(&grant, origin).unwrap();
+    let mute = json!({"UserId": "u1", "MuteAudio": true, "MuteVideo": false});
+    two.send("MuteRemoteStream", &mute);
+    two.ask("KeepAlive", json!({"time": "1"})).await;
+    let (_, shown) = node.get(member).await;
+    let subscription = &shown["subscriptions"][0];
+    assert_eq!(
+        subscription["player"]["connection"],
+        origin.connection.get()
+    );
+    assert_eq!(
+        subscription["player"]["gate"]["audio_closed_by"],
+        json!(["subscriber"])
+    );
+    assert_eq!(
+        (&subscription["audio"], &subscription["video"]),
+        (&json!("closed"), &json!("open"))
+    );
+    drop(player);
+    let (_, shown) = node.get(member).await;
+    assert_eq!(shown["subscriptions"][0]["player"], json!(null));
+}
+
+#[tokio::test]
 async fn an_operator_mutes_a_member_for_everybody() {
     let node = node("");
     let mut one = joined(&node, "c", "u1").await;
