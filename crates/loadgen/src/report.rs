@@ -169,7 +169,7 @@ impl Report {
             publishers: load.publishers,
             publishing: counts.publishing,
             players: load.players,
-            judges: load.judges,
+            judges: load.judges.min(load.players.saturating_sub(load.stalled)),
             stalled: load.stalled,
             playing: counts.playing,
             ended: counts.ended,

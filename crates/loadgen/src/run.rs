@@ -36,7 +36,8 @@ const STALLED_BUFFER: usize = 16 << 10;
 /// was measured until then is reported.
 ///
 /// # Errors
-/// When sockets cannot be made or watched. A connection that fails is counted, not an error.
+/// When sockets cannot be made or watched, or none of the publishers may publish. Any other
+/// connection that fails is counted.
 pub fn run(load: &Load, watch: impl FnMut(&Progress) -> ControlFlow<()>) -> anyhow::Result<Report> {
     let mut run = Run::new(load, watch)?;
     run.bring_publishers()?;
@@ -117,6 +118,13 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         self.at_join_rate(count, Self::add_publisher)?;
         let settled = |run: &Self| run.publishing() == run.publishers.iter().flatten().count();
         self.go_on(PATIENCE, settled)?;
+        if count > 0 && self.publishing() == 0 {
+            let why = self
+                .failure
+                .as_deref()
+                .unwrap_or("the server does not answer");
+            anyhow::bail!("nobody could publish to {}: {why}", self.load.target);
+        }
         if count > 0 {
             self.go_on(self.load.lead, |_| false)?;
         }
