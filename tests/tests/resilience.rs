@@ -52,7 +52,7 @@ fn players_stay_when_an_encoder_is_killed_and_restarted_with_a_new_resolution() 
     })?;
     let _second = push(&node, Clip::H264AacLarger, "class")?;
     // On until the new encoder's header and some seconds of its frames have come.
-    tags.extend(player.until(|tag| is_header(tag))?);
+    tags.extend(player.until(is_header)?);
     let resumed = tags.last().context("a header")?.timestamp;
     tags.extend(player.until(|tag| tag.timestamp > resumed + 2000)?);
     assert_eq!(flv::first_step_back(&tags), None);

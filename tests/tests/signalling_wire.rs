@@ -290,7 +290,7 @@ fn a_mute_before_the_subscription_counts() -> Result<()> {
         publisher.send(&tag(
             Kind::Audio,
             number * 33,
-            vec![0x2f, number as u8].into(),
+            vec![0x2f, number.to_le_bytes()[0]].into(),
         ))?;
     }
     let got = player.until(|tag| tag.body[..] == [0x2f, 19])?;
