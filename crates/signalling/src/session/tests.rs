@@ -1,11 +1,13 @@
 //! Sessions from first frame to last, over a WebSocket that is two queues, with time paused.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use lockgate_media::Track;
 use lockgate_routing::{
     Admission, ConnectionId, Grant, Origin, Publication, Refusal, Router, StreamId,
 };
@@ -15,8 +17,9 @@ use sha2::Sha256;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::code::Code;
 use crate::config::{App, Config};
-use crate::hooks::{Happened, Hooks, NoHooks};
+use crate::hooks::{Happened, Hooks, NoHooks, Who, Wish};
 use crate::token::Certificate;
 use crate::transport::Text;
 use crate::{Signalling, gateway};
