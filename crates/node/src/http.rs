@@ -136,6 +136,7 @@ fn routes() -> (axum::Router<State>, utoipa::openapi::OpenApi) {
 fn service(state: State) -> axum::Router {
     let (router, document) = routes();
     router
+        .route("/arapi/v1", routing::options(signalling::preflight))
         .fallback(async || ApiError::no_such_route())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(middleware::from_fn_with_state(

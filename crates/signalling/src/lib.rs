@@ -1,6 +1,6 @@
 //! Signalling: the gateway, WebSocket sessions, who is in which channel, and media URLs.
 //!
-//! The wire is that of deployed mini-program clients. One owner, [`channels`], knows who is in a
+//! The wire is that of deployed mini-program clients. One owner, `channels`, knows who is in a
 //! channel; sessions, the API and the media path ask it and keep no copy.
 
 mod admission;

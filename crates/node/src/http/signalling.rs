@@ -8,7 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use futures_util::SinkExt;
@@ -42,7 +42,20 @@ pub(super) async fn gateway(
         .signalling
         .gateway(&body, &state.arrival(peer.ip(), tls.is_some(), &headers));
     // A client asks once: its connection is not kept for it.
-    ([(header::CONNECTION, "close")], Json(reply)).into_response()
+    ([(header::CONNECTION, "close")], ANY_ORIGIN, Json(reply)).into_response()
+}
+
+/// The gateway's answer is no secret and rests on no cookie: pages of any origin may read it.
+const ANY_ORIGIN: [(HeaderName, &str); 1] = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+
+/// What a browser asks before a page of another origin may POST JSON to the gateway.
+pub(super) async fn preflight() -> impl IntoResponse {
+    let allowed = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "POST"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    (StatusCode::NO_CONTENT, ANY_ORIGIN, allowed)
 }
 
 /// What is where, or a signalling session

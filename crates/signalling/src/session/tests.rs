@@ -20,12 +20,9 @@ use super::*;
 use crate::code::Code;
 use crate::config::{App, Config};
 use crate::hooks::{Happened, Hooks, NoHooks, Who, Wish};
-use crate::hooks::{Who, Wish};
 use crate::token::Certificate;
 use crate::transport::Text;
 use crate::{Signalling, gateway};
-use lockgate_media::Track;
-use std::time::SystemTime;
 
 const CERTIFICATE: &str = "fedcba9876543210fedcba9876543210";
 const SECURED: &str = "0123456789abcdef0123456789abcdef";
