@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::extract::DefaultBodyLimit;
-use axum::middleware;
+use axum::{middleware, routing};
 use lockgate_routing::Router;
 use lockgate_signalling::Signalling;
 use lockgate_signalling::desk::Desk;
