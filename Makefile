@@ -6,9 +6,11 @@ ARGS ?=
 SECONDS ?= 60
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# A newer Node.js than the system's, where scripts/test-deps.sh had to fetch one.
+export PATH := $(CURDIR)/target/test-tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deps bench fuzz fmt lint doc ci
+.PHONY: help run demo sdk test test-deps test-sdk bench fuzz fmt lint doc ci
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +19,25 @@ run: ## Build in release and run a node: RTMP on 127.0.0.1:1935, HTTP on 127.0.0
 	@cargo build --release --locked -p lockgate-node
 	@exec $(TARGET)/release/lockgate run $(ARGS)
 
+demo: sdk ## Let two members meet by the SDK, with ffmpeg as their cameras (LOCKGATE_URL: at that node)
+	@cargo build --release --locked -p lockgate-node
+	@LOCKGATE_BIN="$(abspath $(TARGET))/release/lockgate" node sdk/scripts/demo.mjs
+
+sdk: sdk/node_modules/.package-lock.json ## Build the SDK into sdk/dist, and into the demo mini program
+	@npm --prefix sdk run --silent build
+
+sdk/node_modules/.package-lock.json: sdk/package-lock.json
+	@npm ci --prefix sdk --ignore-scripts --no-audit --no-fund --silent
+
 test: test-deps ## Run every test, those with real clients included
 	cargo test --workspace --locked
+	@$(MAKE) --no-print-directory test-sdk BUILT=1
+
+# BUILT: the node is built already, by `make test` and with what the tests share.
+test-sdk: sdk/node_modules/.package-lock.json ## Run the tests of the SDK, with a node and real media as well
+	@$(if $(BUILT),,cargo build --locked -p lockgate-node)
+	@npm --prefix sdk test --silent
+	@LOCKGATE_BIN="$(abspath $(TARGET))/debug/lockgate" npm --prefix sdk run --silent e2e
 
 test-deps: ## Install what the tests need besides Rust
 	@scripts/test-deps.sh

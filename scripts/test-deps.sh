@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 # A newer ffmpeg than distributions have: it speaks enhanced RTMP. tests/src/tools.rs looks here.
 readonly tools=target/test-tools
 readonly newer_ffmpeg=imageio-ffmpeg==0.8.1
+# A newer Node.js than Debian has, for the SDK: from npm, which has it as a package for each machine.
+readonly newer_node=22.12.0
 # What apps build their tokens with. tests/tests/tokens.rs looks here; npm's are in tests/tokens/.
 readonly token_builder=agora-token-builder==1.0.0
 
@@ -35,11 +37,15 @@ has_elements avenc_aac || want gstreamer1.0-libav
 
 newer_ffmpeg_missing() { ! compgen -G "$tools/imageio_ffmpeg/binaries/ffmpeg-*" >/dev/null; }
 token_builder_missing() { [[ ! -d $tools/agora_token_builder ]]; }
+# The SDK is built and tested with Node.js 20.11 or later; the Makefile looks in $tools/bin first.
+node_missing() {
+    ! PATH="$PWD/$tools/bin:$PATH" node -e \
+        'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 11) ? 0 : 1)' \
+        2>/dev/null
+}
 token_packages_missing() { ! cmp -s tests/tokens/package-lock.json "$tools/package-lock.json"; }
-if token_packages_missing; then
-    has node || want nodejs
-    has npm || want npm
-fi
+has node || want nodejs
+has npm || want npm
 if { newer_ffmpeg_missing || token_builder_missing; } && ! python3 -m pip --version >/dev/null 2>&1; then
     want python3-pip
 fi
@@ -67,6 +73,17 @@ fetch_from_pypi() {
     PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
         --target "$tools" "$1"
 }
+if node_missing; then
+    case $(uname -m) in
+    aarch64) machine=arm64 ;;
+    *) machine=x64 ;;
+    esac
+    echo "fetching $newer_node for linux-$machine into $tools"
+    mkdir -p "$tools/bin" "$tools/node"
+    npm install --prefix "$tools/node" --ignore-scripts --no-audit --no-fund --no-save --silent \
+        "node-linux-$machine@$newer_node"
+    ln -sf "../node/node_modules/node-linux-$machine/bin/node" "$tools/bin/node"
+fi
 if newer_ffmpeg_missing; then
     fetch_from_pypi "$newer_ffmpeg"
 fi

@@ -37,27 +37,30 @@ async function stop(child, signal) {
 /** Ends every pusher and player that a test has left. */
 export const stopMedia = () => Promise.all([...children].map((child) => stop(child, "SIGKILL")));
 
-let made;
-/** Moving bars and a loud tone, made once: pushers then cost next to nothing. */
-function clip() {
-  if (made) return made;
-  made = join(folder, "clip.flv");
+const clips = new Set();
+
+/** A moving test picture and a loud tone, made once: pushers then cost next to nothing. */
+function clip(picture, tone) {
+  const file = join(folder, `${picture}-${tone}.flv`);
+  if (clips.has(file)) return file;
   execFileSync("ffmpeg", [
     "-nostdin", "-v", "error",
-    "-f", "lavfi", "-i", `testsrc2=size=${WIDTH}x${HEIGHT}:rate=${FPS}:duration=20`,
-    "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100:duration=20",
+    "-f", "lavfi", "-i", `${picture}=size=${WIDTH}x${HEIGHT}:rate=${FPS}:duration=20`,
+    "-f", "lavfi", "-i", `sine=frequency=${tone}:sample_rate=44100:duration=20`,
     "-af", "volume=10dB", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency",
-    "-g", String(KEYFRAME_EVERY), "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "64k", "-ac", "1", made,
+    "-g", String(KEYFRAME_EVERY), "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "64k", "-ac", "1", file,
   ]);
-  return made;
+  clips.add(file);
+  return file;
 }
 
 /** A live-pusher. */
 export class Pusher {
   #child;
 
-  constructor(url) {
-    const args = ["-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i", clip(), "-c", "copy", "-f", "flv", url];
+  constructor(url, picture = "testsrc2", tone = 440) {
+    const input = ["-re", "-stream_loop", "-1", "-i", clip(picture, tone)];
+    const args = ["-nostdin", "-v", "error", ...input, "-c", "copy", "-f", "flv", url];
     this.#child = kept(spawn("ffmpeg", args, { stdio: ["ignore", "ignore", "pipe"] }));
     let said = "";
     this.#child.stderr.on("data", (text) => (said = (said + text).slice(-2_000)));

@@ -22,6 +22,8 @@ export class Member extends Watched {
   /** The URLs that update-url brought, the newest last. */
   urls = [];
   states = [];
+  /** Gets each event as it comes. */
+  onEvent;
   #sockets = [];
 
   constructor(http, app = "live") {
@@ -42,7 +44,9 @@ export class Member extends Watched {
     });
     for (const name of EVENTS) {
       this.client.on(name, (detail) => {
-        this.events.push([name, detail?.uid ?? detail?.code].join(" ").trim());
+        const text = [name, detail?.uid ?? detail?.code].join(" ").trim();
+        this.events.push(text);
+        this.onEvent?.(text);
         if (name === "update-url") this.urls.push(detail.url);
         this.changed();
       });

@@ -48,6 +48,21 @@ pub(super) fn banner(apps: &[App], addresses: &Addresses) -> String {
     line(&mut text, "metrics", &format!("{http}/metrics"));
     line(&mut text, "API", &format!("{http}/api/v1/streams"));
     line(&mut text, "", &format!("{http}/api/v1/openapi.json"));
+    line(
+        &mut text,
+        "gateway",
+        &format!("{http} for the SDK's ConfPriCloudAddr"),
+    );
+    line(
+        &mut text,
+        "demo",
+        "open sdk/demo in the WeChat developer tools and enter the gateway's address;",
+    );
+    line(
+        &mut text,
+        "",
+        "`make demo` shows two members who meet, without a phone",
+    );
     // A client that checks certificates needs the name that is in this one, not an address.
     if let Some(rtmps) = addresses.rtmps {
         for app in apps.iter().filter(|app| app.access != AppAccess::Signed) {
@@ -142,6 +157,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("http://127.0.0.1:8080/metrics\n"), "{text}");
+        assert!(text.contains("gateway  http://127.0.0.1:8080 "), "{text}");
+        assert!(text.contains("open sdk/demo in the WeChat"), "{text}");
     }
 
     #[test]
