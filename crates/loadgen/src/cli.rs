@@ -2,18 +2,21 @@
 //!
 //! 0 done, 1 when somebody could not join or did not stay, 64 bad usage.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 use crate::load::Load;
-use crate::report::{Progress, Report};
+use crate::report::Progress;
+use crate::sessions::cli::Sessions;
 use crate::source::Shape;
 use crate::target::Target;
 
@@ -47,7 +50,10 @@ bring more players than limits.connections_per_ip of the node.";
 /// Loads an RTMP server with publishers and players, and measures what they get.
 #[derive(Debug, Parser)]
 #[command(name = "lockgate-loadgen", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Where to publish and play; with more than one stream, they are numbered behind the name.
     #[arg(default_value = "rtmp://127.0.0.1/live/load")]
     url: Target,
@@ -98,7 +104,13 @@ struct Cli {
     quiet: bool,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Members of channels, instead of publishers and players alone.
+    Sessions(Sessions),
+}
+
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds")?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
@@ -125,38 +137,55 @@ impl Cli {
         }
     }
 
-    fn carry_out(&self) -> anyhow::Result<Report> {
-        let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
-        let wanted = (self.publishers + self.players + 16) as u64;
-        anyhow::ensure!(
-            files >= wanted,
-            "{wanted} sockets need as many open files and {files} are allowed: raise ulimit -n"
-        );
-        let report = crate::run(&self.load(), |progress| {
-            self.tell(progress);
+    /// Whether everybody was there from the first to the last moment.
+    fn carry_out(&self) -> anyhow::Result<bool> {
+        if let Some(Command::Sessions(sessions)) = &self.command {
+            allow_files(sessions.files())?;
+            let report = sessions.carry_out(|line| tell(sessions.quiet, &line))?;
+            show(&report, sessions.json.as_deref())?;
+            return Ok(report.is_complete());
+        }
+        allow_files(self.publishers + self.players + 16)?;
+        let report = crate::run(&self.load(), |progress: &Progress| {
+            tell(self.quiet, progress);
             ControlFlow::Continue(())
         })?;
-        let mut stdout = std::io::stdout().lock();
-        match &self.json {
-            Some(path) if path.as_os_str() == "-" => {
-                serde_json::to_writer_pretty(&mut stdout, &report)?;
-                writeln!(stdout)?;
-            }
-            Some(path) => {
-                let json = serde_json::to_vec_pretty(&report)?;
-                fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
-                write!(stdout, "{report}")?;
-            }
-            None => write!(stdout, "{report}")?,
-        }
-        Ok(report)
+        show(&report, self.json.as_deref())?;
+        Ok(report.is_complete())
     }
+}
 
-    /// A progress line that cannot be written is not worth ending a run.
-    fn tell(&self, progress: &Progress) {
-        if !self.quiet {
-            let _ = writeln!(std::io::stderr(), "{progress}");
+fn allow_files(wanted: usize) -> anyhow::Result<()> {
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
+    anyhow::ensure!(
+        files >= wanted as u64,
+        "{wanted} sockets need as many open files and {files} are allowed: raise ulimit -n"
+    );
+    Ok(())
+}
+
+/// Writes a report as a table, as JSON, or as both.
+fn show(report: &(impl Serialize + Display), json: Option<&Path>) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match json {
+        Some(path) if path.as_os_str() == "-" => {
+            serde_json::to_writer_pretty(&mut stdout, report)?;
+            writeln!(stdout)?;
         }
+        Some(path) => {
+            let json = serde_json::to_vec_pretty(report)?;
+            fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
+            write!(stdout, "{report}")?;
+        }
+        None => write!(stdout, "{report}")?,
+    }
+    Ok(())
+}
+
+/// A progress line that cannot be written is not worth ending a run.
+fn tell(quiet: bool, progress: &impl Display) {
+    if !quiet {
+        let _ = writeln!(std::io::stderr(), "{progress}");
     }
 }
 
@@ -174,8 +203,8 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.carry_out() {
-        Ok(report) if report.is_complete() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "lockgate-loadgen: {error:#}");
             ExitCode::FAILURE

@@ -1,7 +1,8 @@
 //! A load generator for RTMP nodes: publishers and players as users would bring them.
 //!
 //! [`run`] drives any number of both from one thread. Frames carry when they were sent, so players
-//! in the same process measure delay with the clock that the stamps were written with.
+//! in the same process measure delay with the clock that the stamps were written with. [`sessions`]
+//! brings members to channels, by the gateway and a WebSocket each.
 
 pub mod cli;
 mod client;
@@ -14,6 +15,7 @@ mod player;
 mod publisher;
 mod report;
 mod run;
+pub mod sessions;
 mod sound;
 mod source;
 mod stamp;
