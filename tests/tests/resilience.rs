@@ -288,3 +288,48 @@ fn a_stopping_node_tells_its_players_and_ends_well() -> Result<()> {
     publisher.wait_closed()?;
     node.join()
 }
+
+/// A publisher that always has more to send, faster than it can be read, for as long as others are
+/// served beside it.
+#[test]
+fn a_publisher_that_floods_does_not_keep_others_waiting() -> Result<()> {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let node = TestNode::start()?;
+    let mut flood = Publisher::start(node.rtmp(), "flood")?;
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                number += 1;
+                let frame = tag(Kind::Video, number, avc_frame(number % 30 == 0, number));
+                if flood.send(&frame).is_err() {
+                    return;
+                }
+            }
+        });
+        let served = (|| -> Result<()> {
+            node.wait_live("flood")?;
+            for round in 0..5 {
+                let name = format!("calm{round}");
+                let mut calm = Publisher::start(node.rtmp(), &name)?;
+                let mut player = Player::start(node.rtmp(), &name)?;
+                player.patience(Duration::from_secs(10))?;
+                player.wait_accepted()?;
+                for number in 0..20 {
+                    calm.send(&tag(
+                        Kind::Video,
+                        number * 33,
+                        avc_frame(number == 0, number),
+                    ))?;
+                }
+                player.until(|tag| tag.body == avc_frame(false, 19))?;
+                node.get("/api/v1/streams")?;
+            }
+            Ok(())
+        })();
+        stop.store(true, Ordering::Relaxed);
+        served
+    })
+}

@@ -216,16 +216,17 @@ impl Node {
 
         self.ready.store(false, Ordering::Relaxed);
         info!(grace = ?self.grace, "stopping");
+        // Clients first, and to the last of them: they look for another node, and are not told of
+        // streams that end only because this one does.
+        let sessions = tokio::time::timeout(self.grace / 2, self.signalling.shutdown());
+        if sessions.await.is_err() {
+            warn!("sessions did not end within half of shutdown.grace");
+        }
         stop_rtmp.cancel();
-        // Clients first: they look for another node while the media still ends.
-        let sessions = tokio::time::timeout(self.grace, self.signalling.shutdown());
         let told = tokio::time::timeout(self.grace, self.router.shutdown());
-        let (told, sessions, _) = tokio::join!(told, sessions, rtmp.join_all());
+        let (told, _) = tokio::join!(told, rtmp.join_all());
         if told.is_err() {
             warn!("streams did not end within shutdown.grace");
-        }
-        if sessions.is_err() {
-            warn!("sessions did not end within shutdown.grace");
         }
         // Once the members have left: that is told too.
         self.desk.webhooks.shutdown(self.grace).await;

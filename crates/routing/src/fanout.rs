@@ -176,6 +176,10 @@ impl Fanout {
                 holding = false;
                 link.held.store(false, Ordering::Release);
                 self.pass().await;
+                // A publisher that floods must not keep this task from ever ending its turn.
+                if link.urgent.load(Ordering::Acquire) {
+                    tokio::task::yield_now().await;
+                }
             } else if !holding && link.held.load(Ordering::Acquire) {
                 holding = true;
                 hold.as_mut()

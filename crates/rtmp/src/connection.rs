@@ -31,6 +31,8 @@ const LONGEST_LENT: usize = 256 << 10;
 /// What peers that publish nothing may make the reader hold: strangers and players send commands
 /// only. Enough for what a publisher may send along with `publish`, which is one read at most.
 const PARTIAL_BYTES_UNPUBLISHED: usize = 256 << 10;
+/// Bytes that a connection reads before it lets others run: some frames of a large stream.
+const TURN: usize = 64 << 10;
 /// An empty queue keeps no more room than this; what a read brings is bounded by its buffer.
 const KEPT_EVENTS: usize = 64;
 /// How long a closing connection waits for the peer to close its side.
@@ -74,6 +76,8 @@ pub struct Connection {
     failed: Option<ConnectionError>,
     over: bool,
     bytes_in: u64,
+    /// Bytes read since others were last let run.
+    taken_in: usize,
     /// [`Limits::partial_bytes`] of a publisher.
     partial_bytes: usize,
     write_timeout: Duration,
@@ -107,6 +111,7 @@ impl Connection {
             failed: None,
             over: false,
             bytes_in: 0,
+            taken_in: 0,
             partial_bytes: config.limits.partial_bytes,
             write_timeout: config.write_timeout,
             write_deadline: None,
@@ -161,6 +166,12 @@ impl Connection {
             }
             if self.over {
                 return Ok(None);
+            }
+            // A peer that always has more to send would otherwise never let go of its thread: its
+            // task would not end its turn, and on an idle runtime nobody else looks for events.
+            if self.taken_in >= TURN {
+                self.taken_in = 0;
+                tokio::task::yield_now().await;
             }
             self.readable().await?;
             let socket = Arc::clone(&self.socket);
@@ -294,6 +305,7 @@ impl Connection {
         self.reader
             .limit_partial_bytes(self.partial_bytes.min(most));
         self.bytes_in += u64::try_from(input.len()).unwrap_or(0);
+        self.taken_in = self.taken_in.saturating_add(input.len());
         self.session.received(input.len());
         while self.failed.is_none() {
             match self.reader.feed(&mut input) {
