@@ -333,6 +333,10 @@ impl Fanout {
                 let Some(player) = self.players.get_mut(place) else {
                     return false;
                 };
+                // A player may be named twice: what its socket did not take must go out first.
+                if player.blocked.is_some() || player.over.is_some() {
+                    return false;
+                }
                 if player.cursor != cursor || player.switches != switches {
                     return true;
                 }

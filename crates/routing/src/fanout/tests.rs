@@ -329,6 +329,26 @@ fn connection_of(scene: &Scene) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_player_looked_at_twice_gets_no_packet_inside_another() {
+    let mut scene = Scene::new(no_hold());
+    let socket = Socket::default();
+    let player = scene.join(&socket);
+    settle().await;
+    // The first write is cut, and at once there is room again.
+    socket.0.lock().takes = [10].into();
+    scene.push(Track::Video, 0, KEY);
+    scene.push(Track::Video, 33, DELTA);
+    player.turn(Source::Subscriber, Track::Audio, true);
+    player.turn(Source::Subscriber, Track::Audio, false);
+    settle().await;
+    let packet = |time: &str, payload| format!("v{time}:{}", String::from_utf8_lossy(payload));
+    assert_eq!(
+        socket.text(),
+        packet("000000", KEY) + &packet("000033", DELTA)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_socket_ends_its_player_alone() {
     let mut scene = Scene::new(no_hold());
     let (bad, good) = (Socket::default(), Socket::default());
