@@ -12,4 +12,6 @@ pub mod clips;
 pub mod flv;
 pub mod member;
 pub mod node;
+pub mod raw;
+pub mod recording;
 pub mod tools;

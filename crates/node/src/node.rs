@@ -50,7 +50,6 @@ pub struct Node {
 
 /// Where a node listens, with the ports that the system picked where the config left them open.
 #[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
 pub struct Addresses {
     /// `rtmp.listen`
     pub rtmp: SocketAddr,
