@@ -459,6 +459,9 @@ impl Stream {
     pub(crate) fn report(&self) -> StreamReport {
         let phase = *self.phase.borrow();
         let switches = self.switches();
+        // Only taken along under the lock: packets wait for it, and there may be thousands.
+        let seats: Vec<_> = self.state.lock().seats.values().cloned().collect();
+        let players = seats.iter().map(|seat| seat.report(switches)).collect();
         let state = self.state.lock();
         let view = state.ring.view();
         let publisher = state.publisher.as_ref().map(|publisher| PublisherReport {
@@ -480,11 +483,7 @@ impl Stream {
                 (_, None) => StreamState::Grace,
             },
             age: self.born.elapsed(),
-            players: state
-                .seats
-                .values()
-                .map(|seat| seat.report(switches))
-                .collect(),
+            players,
             video: state.video,
             audio: state.audio,
             ring_bytes: state.ring.bytes() as u64,
