@@ -38,7 +38,8 @@ pub struct Cursor {
     picture: Picture,
     /// One past the last video frame sent; 0 for none.
     pictured: u64,
-    /// The time of the last video header sent: frames of a GOP gone back to are not earlier.
+    /// The time of the last video header sent, until a frame reaches it: frames of a GOP gone back
+    /// to are not earlier.
     floor: u64,
     /// Which headers of the view, by index, must be sent before anything else.
     owed: u32,
@@ -206,6 +207,11 @@ impl Cursor {
                 let packet = if is_video && packet.timestamp() < self.floor {
                     Arc::new(packet.restamped(self.floor))
                 } else {
+                    if is_video && packet.is_frame() {
+                        // No later frame is earlier than this one, so who joined when is forgotten
+                        // and players are equal again.
+                        self.floor = 0;
+                    }
                     Arc::clone(packet)
                 };
                 return Some(Step {

@@ -341,16 +341,19 @@ impl Seats {
         if !stream.watch() {
             return;
         }
-        let (seats, stream) = (Arc::clone(self), Arc::clone(stream));
+        // Held weakly: a stream that ends before its grace does takes its ring along.
+        let (seats, watched) = (Arc::clone(self), Arc::downgrade(stream));
         tokio::spawn(async move {
-            while let Some(since) = stream.deserted() {
+            while let Some(since) = watched.upgrade().and_then(|stream| stream.deserted()) {
                 tokio::time::sleep_until(since + grace).await;
-                seats.end_if(
-                    &stream,
-                    Cut::Shutdown,
-                    || End::StreamEnded,
-                    |it| it.is_deserted_since(since),
-                );
+                if let Some(stream) = watched.upgrade() {
+                    seats.end_if(
+                        &stream,
+                        Cut::Shutdown,
+                        || End::StreamEnded,
+                        |it| it.is_deserted_since(since),
+                    );
+                }
             }
         });
     }

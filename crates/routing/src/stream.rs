@@ -498,8 +498,14 @@ impl Stream {
 
     pub(crate) fn report(&self) -> StreamReport {
         let phase = *self.phase.borrow();
+        // Only taken along under the lock: packets wait for it, and there may be thousands.
+        let (seats, switches) = {
+            let state = self.state.lock();
+            let seats: Vec<_> = state.seats.values().cloned().collect();
+            (seats, state.gate.switches())
+        };
+        let players = seats.iter().map(|seat| seat.report(switches)).collect();
         let state = self.state.lock();
-        let switches = state.gate.switches();
         let view = state.ring.view();
         let publisher = state.publisher.as_ref().map(|publisher| PublisherReport {
             connection: publisher.origin.connection.get(),
@@ -520,11 +526,7 @@ impl Stream {
                 (_, None) => StreamState::Grace,
             },
             age: self.born.elapsed(),
-            players: state
-                .seats
-                .values()
-                .map(|seat| seat.report(switches))
-                .collect(),
+            players,
             video: state.video,
             audio: state.audio,
             ring_bytes: state.ring.bytes() as u64,

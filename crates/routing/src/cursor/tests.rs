@@ -317,6 +317,30 @@ fn a_player_whose_place_is_gone_skips_both() {
     assert_eq!(scene.got[scene.got.len() - 3..], ["K170", "p180", "|"]);
 }
 
+#[test]
+fn players_that_joined_at_different_times_become_equal() {
+    let mut scene = Scene::new(STEREO);
+    let mut cursors = Vec::new();
+    for script in ["H A K p a", "K a p", "p p", "-v p +v K", "p a"] {
+        for word in script.split_whitespace().chain(["join", "|"]) {
+            scene.word(word);
+        }
+        cursors.push(scene.cursor.take());
+    }
+    for word in ["a", "p"] {
+        scene.word(word);
+    }
+    for cursor in &mut cursors {
+        scene.cursor = cursor.take();
+        scene.word("|");
+        *cursor = scene.cursor.take();
+    }
+    assert!(
+        cursors.windows(2).all(|pair| pair[0] == pair[1]),
+        "{cursors:?}"
+    );
+}
+
 fn words() -> impl Strategy<Value = Vec<&'static str>> {
     let word = prop::sample::select(vec![
         "H", "J", "K", "K", "p", "p", "p", "A", "a", "a", "a", "M", "-v", "+v", "-a", "+a",

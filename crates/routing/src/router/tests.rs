@@ -171,6 +171,22 @@ async fn nothing_is_left_when_everybody_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_within_a_grace_is_gone_at_once() {
+    let (router, registry) = router(Config::default());
+    drop(router.publish(&stream("a"), origin()).unwrap());
+    settle().await;
+    let back = router.publish(&stream("a"), origin()).unwrap();
+    let publisher = router
+        .stream(&stream("a").stream)
+        .unwrap()
+        .publisher
+        .unwrap();
+    assert!(router.kick(publisher.connection));
+    drop(back);
+    assert_eq!(gauge(&registry, "lockgate_streams"), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_player_of_the_next_publisher_gets_nothing_of_the_last() {
     let (router, _) = router(Config::default());
     let now = Instant::now();
