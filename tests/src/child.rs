@@ -68,6 +68,11 @@ impl Running {
         self.stderr.text()
     }
 
+    /// What it has written to stdout, the first 64 MiB of it.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
     /// Whether it has not exited yet.
     pub fn is_running(&mut self) -> Result<bool> {
         Ok(self

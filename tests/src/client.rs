@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 use rml_rtmp::sessions::{
-    ClientSession, ClientSessionConfig, ClientSessionEvent, ClientSessionResult,
-    PublishRequestType, StreamMetadata,
+    ClientSession, ClientSessionConfig, ClientSessionError, ClientSessionEvent,
+    ClientSessionResult, PublishRequestType, StreamMetadata,
 };
 use rml_rtmp::time::RtmpTimestamp;
 
@@ -24,6 +24,8 @@ pub struct Peer {
     events: VecDeque<ClientSessionEvent>,
     /// Messages written.
     sent: u64,
+    /// Commands were sent that the session knows nothing of.
+    commanded: bool,
 }
 
 impl std::fmt::Debug for Peer {
@@ -76,6 +78,7 @@ impl Peer {
             session,
             events: VecDeque::new(),
             sent: 0,
+            commanded: false,
         };
         peer.take(first)?;
         peer.feed(&rest)?;
@@ -180,11 +183,25 @@ impl Peer {
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        let results = self
-            .session
-            .handle_input(bytes)
-            .context("what the node sent")?;
-        self.take(results)
+        let step = if self.commanded {
+            1
+        } else {
+            bytes.len().max(1)
+        };
+        for piece in bytes.chunks(step) {
+            match self.session.handle_input(piece) {
+                Ok(results) => self.take(results)?,
+                // Another start while playing, which answers receiveAudio and receiveVideo (RTMP 1.0
+                // §7.2.2.4), is an error to this client. Byte by byte, nothing else is lost with it.
+                Err(ClientSessionError::SessionInInvalidState { .. }) if self.commanded => {
+                    let code = "NetStream.Play.Start".to_owned();
+                    self.events
+                        .push_back(ClientSessionEvent::UnhandleableOnStatusCode { code });
+                }
+                Err(error) => return Err(error).context("what the node sent"),
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, results: Vec<ClientSessionResult>) -> Result<()> {
@@ -285,25 +302,54 @@ impl Player {
     /// When nothing comes for [`PATIENCE`], or what comes is malformed.
     pub fn next(&mut self) -> Result<Option<Tag>> {
         loop {
-            let (kind, timestamp, body) = match self.peer.next()? {
-                Some(ClientSessionEvent::AudioDataReceived { timestamp, data }) => {
-                    (Kind::Audio, timestamp, data)
-                }
-                Some(ClientSessionEvent::VideoDataReceived { timestamp, data }) => {
-                    (Kind::Video, timestamp, data)
-                }
-                Some(other) => {
-                    self.statuses.push(format!("{other:?}"));
-                    continue;
-                }
+            match self.step()? {
+                Some(None) => {}
+                Some(tag) => return Ok(tag),
                 None => return Ok(None),
-            };
-            return Ok(Some(Tag {
-                kind,
-                timestamp: timestamp.value,
-                body,
-            }));
+            }
         }
+    }
+
+    /// A packet, or `Some(None)` for a status that was taken note of; `None` when the node closed.
+    fn step(&mut self) -> Result<Option<Option<Tag>>> {
+        let (kind, timestamp, body) = match self.peer.next()? {
+            Some(ClientSessionEvent::AudioDataReceived { timestamp, data }) => {
+                (Kind::Audio, timestamp, data)
+            }
+            Some(ClientSessionEvent::VideoDataReceived { timestamp, data }) => {
+                (Kind::Video, timestamp, data)
+            }
+            Some(other) => {
+                self.statuses.push(format!("{other:?}"));
+                return Ok(Some(None));
+            }
+            None => return Ok(None),
+        };
+        Ok(Some(Some(Tag {
+            kind,
+            timestamp: timestamp.value,
+            body,
+        })))
+    }
+
+    /// Packets until the node says something new that contains `status`.
+    ///
+    /// # Errors
+    /// When it closes before.
+    pub fn until_status(&mut self, status: &str) -> Result<Vec<Tag>> {
+        let mut tags = Vec::new();
+        let mut heard = self.statuses.len();
+        while !self
+            .statuses
+            .iter()
+            .skip(heard)
+            .any(|it| it.contains(status))
+        {
+            heard = self.statuses.len();
+            let step = self.step()?;
+            tags.extend(step.with_context(|| format!("the node closed before it said {status}"))?);
+        }
+        Ok(tags)
     }
 
     /// Waits for the answer to `play`.
@@ -366,6 +412,7 @@ impl Player {
         }
         let mut message = vec![8, 0, 0, 0, 0, 0, u8::try_from(body.len())?, 20, 1, 0, 0, 0];
         message.extend(body);
+        self.peer.commanded = true;
         self.peer.write_raw(&message)
     }
 

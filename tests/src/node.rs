@@ -1,6 +1,8 @@
-//! A node in this process, on ports that the system picks, stopped when it is dropped.
+//! A node on ports that the system picks, in this process or in one of its own, gone when it is
+//! dropped.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 use lockgate_node::{Config, Node};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+
+use crate::child::Running;
 
 /// How long a condition may take to come true before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,6 +24,7 @@ pub struct TestNode {
     http: SocketAddr,
     stop: CancellationToken,
     thread: Option<JoinHandle<Result<()>>>,
+    process: Option<Running>,
 }
 
 impl TestNode {
@@ -57,7 +62,45 @@ impl TestNode {
             http,
             stop,
             thread: Some(thread),
+            process: None,
         })
+    }
+
+    /// A process of its own, by a command that ends in `lockgate run`, with these keys set.
+    ///
+    /// # Errors
+    /// When the node does not start.
+    pub fn spawn(mut command: Command, sets: &[&str]) -> Result<Self> {
+        for set in ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0"]
+            .iter()
+            .chain(sets)
+        {
+            command.args(["--set", set]);
+        }
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("LOCKGATE_") {
+                command.env_remove(name);
+            }
+        }
+        let process = Running::start(command)?;
+        process.wait_for_stdout("Ctrl-C", PATIENCE)?;
+        let banner = process.stdout();
+        let address = |scheme: &str| -> Result<SocketAddr> {
+            let rest = banner.split_once(scheme).context("no address")?.1;
+            Ok(rest.split_once('/').context("no address")?.0.parse()?)
+        };
+        Ok(Self {
+            rtmp: address("rtmp://")?,
+            http: address("http://")?,
+            stop: CancellationToken::new(),
+            thread: None,
+            process: Some(process),
+        })
+    }
+
+    /// The process of a node that has one.
+    pub fn process(&self) -> Option<&Running> {
+        self.process.as_ref()
     }
 
     /// Where RTMP listens.
@@ -76,7 +119,7 @@ impl TestNode {
     /// Anything but 200 and JSON.
     pub fn get(&self, path: &str) -> Result<Value> {
         let url = format!("http://{}{path}", self.http);
-        Ok(ureq::get(&url).call()?.body_mut().read_json()?)
+        Ok(agent().get(&url).call()?.body_mut().read_json()?)
     }
 
     /// PATCHes a path of the API with JSON.
@@ -85,7 +128,7 @@ impl TestNode {
     /// Anything but success.
     pub fn patch(&self, path: &str, body: &Value) -> Result<()> {
         let url = format!("http://{}{path}", self.http);
-        ureq::patch(&url).send_json(body)?;
+        agent().patch(&url).send_json(body)?;
         Ok(())
     }
 
@@ -94,7 +137,8 @@ impl TestNode {
     /// # Errors
     /// Anything but success.
     pub fn delete(&self, path: &str) -> Result<()> {
-        ureq::delete(&format!("http://{}{path}", self.http)).call()?;
+        let url = format!("http://{}{path}", self.http);
+        agent().delete(&url).call()?;
         Ok(())
     }
 
@@ -104,7 +148,7 @@ impl TestNode {
     /// When the node does not answer.
     pub fn metric(&self, name: &str, label: &str) -> Result<f64> {
         let url = format!("http://{}/metrics", self.http);
-        let text = ureq::get(&url).call()?.body_mut().read_to_string()?;
+        let text = agent().get(&url).call()?.body_mut().read_to_string()?;
         let values = text.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             let bare = series.split('{').next()?;
@@ -146,6 +190,75 @@ impl TestNode {
         })
     }
 
+    /// The players of a stream of the default app, as the API shows them, oldest first.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub fn players(&self, name: &str) -> Result<Vec<Value>> {
+        let page = self.get(&format!("/api/v1/players?app=live&name={name}"))?;
+        Ok(page["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Turns the operator's switches on the gate of a stream's only player.
+    ///
+    /// # Errors
+    /// When it has none, or the node refuses.
+    pub fn turn(&self, name: &str, switches: &Value) -> Result<()> {
+        let players = self.players(name)?;
+        let [player] = players.as_slice() else {
+            anyhow::bail!("live/{name} has {} players", players.len());
+        };
+        self.patch(
+            &format!("/api/v1/players/{}/gate", player["connection"]),
+            switches,
+        )
+    }
+
+    /// Waits until nobody is connected and nothing is held: every gauge is back at 0.
+    ///
+    /// # Errors
+    /// When one of them is not.
+    pub fn wait_quiet(&self) -> Result<()> {
+        for gauge in [
+            "lockgate_connections",
+            "lockgate_publishers",
+            "lockgate_players",
+            "lockgate_streams",
+            "lockgate_ring_bytes",
+            "lockgate_ring_packets",
+        ] {
+            // Who asks for the metrics is connected by HTTP.
+            let label = if gauge == "lockgate_connections" {
+                "rtmp"
+            } else {
+                ""
+            };
+            self.wait_metric(gauge, label, 0.0)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a metric has this value.
+    ///
+    /// # Errors
+    /// When it never has.
+    pub fn wait_metric(&self, name: &str, label: &str, value: f64) -> Result<()> {
+        let mut last = 0.0;
+        self.wait_for("a metric", |node| {
+            last = node.metric(name, label)?;
+            Ok((last == value).then_some(()))
+        })
+        .with_context(|| format!("{name} of {label:?} is {last} and not {value}"))
+    }
+
+    /// Bytes of memory the node's process uses.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub fn memory(&self) -> Result<f64> {
+        self.metric("process_resident_memory_bytes", "")
+    }
+
     /// Waits until a stream has this many players.
     ///
     /// # Errors
@@ -176,6 +289,12 @@ impl TestNode {
             .join()
             .map_err(|_| anyhow::anyhow!("the node panicked"))?
     }
+}
+
+/// A node that answers nobody fails a test instead of holding it for ever.
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE));
+    config.build().into()
 }
 
 impl Drop for TestNode {
