@@ -215,6 +215,34 @@ fn whoever_has_not_asked_yet_is_pending_and_whoever_has_is_not() -> Result<()> {
     node.wait_quiet()
 }
 
+#[test]
+fn whom_an_operator_cuts_is_told_whether_it_plays_or_waits() -> Result<()> {
+    let node = limited(|_| {})?;
+    let publisher = Publisher::start(node.rtmp(), "a")?;
+    for (name, told) in [("a", "UnpublishNotify"), ("b", "NetStream.Play.Failed")] {
+        let mut player = Player::start(node.rtmp(), name)?;
+        node.wait_players(name, 1)?;
+        if name == "a" {
+            player.wait_accepted()?;
+        }
+        let id = node.players(name)?.remove(0)["connection"].to_string();
+        node.delete(&format!("/api/v1/connections/{id}"))?;
+        assert_eq!(player.to_end()?, []);
+        let said = player.statuses.join(" ");
+        assert!(said.contains(told), "{said}");
+        node.wait_players(name, 0)?;
+    }
+    node.wait_metric("lockgate_players_cut_total", "kicked", 2.0)?;
+    let id = node.wait_for("the publisher", |node| {
+        let page = node.get("/api/v1/publishers")?;
+        Ok(page["items"][0]["connection"].as_u64())
+    })?;
+    node.delete(&format!("/api/v1/connections/{id}"))?;
+    let said = publisher.wait_closed()?.join(" ");
+    assert!(said.contains("NetStream.Publish.Failed"), "{said}");
+    node.wait_quiet()
+}
+
 const PUSH_KEY: &str = "hunter2-push";
 const PLAY_KEY: &str = "hunter3-play";
 const WRONG_KEY: &str = "hunter4-wrong";

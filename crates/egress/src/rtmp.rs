@@ -167,7 +167,11 @@ impl Egress {
                 biased;
                 waited = &mut live => return match waited {
                     Ok(()) => Waited::Live,
-                    Err(NotLive::Kicked) => Waited::Gone(ControlFlow::Break(())),
+                    Err(NotLive::Kicked) => {
+                        let text = "an operator cut this player";
+                        connection.session().reject_play("NetStream.Play.Failed", text);
+                        Waited::Gone(ControlFlow::Break(()))
+                    }
                     Err(why) => Waited::Refused(Refused {
                         label: if why == NotLive::TimedOut { "not_found" } else { "ended" },
                         code: "NetStream.Play.StreamNotFound",
