@@ -396,3 +396,24 @@ fn everything_muted_before_the_first_packet_stays_out_until_opened() -> Result<(
     assert_eq!(flv::first_step_back(&got), None);
     Ok(())
 }
+
+#[test]
+fn what_a_player_closes_while_it_waits_is_closed_when_its_stream_begins() -> Result<()> {
+    let node = TestNode::start()?;
+    let mut player = Player::start(node.rtmp(), "waiting")?;
+    node.wait_players("waiting", 1)?;
+    player.command("receiveVideo", false)?;
+    node.wait_metric("lockgate_gate_switches_total", BY_PLAYER, 1.0)?;
+    let mut publisher = Publisher::start(node.rtmp(), "waiting")?;
+    player.wait_accepted()?;
+    publisher.send(&tag(Kind::Video, 0, avc_header(1)))?;
+    publisher.send(&tag(Kind::Video, 0, avc_frame(true, 0)))?;
+    publisher.send(&tag(Kind::Audio, 33, sound(1)))?;
+    let got = player.until(|tag| tag.body == sound(1))?;
+    assert_eq!(frames(&got), (vec![1], vec![]));
+    player.command("receiveVideo", true)?;
+    publisher.send(&tag(Kind::Video, 66, avc_frame(false, 2)))?;
+    let got = player.until(|tag| tag.body == avc_frame(false, 2))?;
+    assert_eq!(frames(&got).1, [0, 2]);
+    Ok(())
+}
