@@ -1,7 +1,7 @@
 //! Gate decisions as tables: a script of packets and switches, and what the player must get.
 //!
 //! A script is words: `H` video header, `J` another, `K` keyframe, `p` delta frame, `A` audio
-//! header, `a` audio frame, `M` metadata; `-v` closes video, `+v` opens it, `-a` and `+a` audio;
+//! header, `a` audio frame, `M` metadata; `N` is another publisher; `-v` closes video, `+v` opens it, `-a` and `+a` audio;
 //! `join` joins, `|` reads all there is. Sent packets are written the same way, with their
 //! timestamp (10 ms a packet), `s` for silence.
 
@@ -31,6 +31,10 @@ struct Scene {
     pushed_frames: Vec<u64>,
     sent_frames: Vec<(u64, Class)>,
     dropped: Dropped,
+    /// How far behind the player may be when it reads.
+    skip_after: Duration,
+    /// Frames before the first keyframe of a publisher do not enter a ring.
+    need_key: bool,
 }
 
 /// 44.1 kHz stereo AAC-LC.
@@ -58,6 +62,8 @@ impl Scene {
             pushed_frames: Vec::new(),
             sent_frames: Vec::new(),
             dropped: Dropped::default(),
+            skip_after: Duration::from_secs(60),
+            need_key: false,
         }
     }
 
@@ -69,6 +75,10 @@ impl Scene {
         let silence = AudioFormat::parse(self.audio_header).and_then(|format| format.silence());
         let packet = packet.with_silence(silence.filter(|_| track == Track::Audio));
         if track == Track::Video && packet.is_frame() {
+            if self.need_key && !packet.is_keyframe() {
+                return;
+            }
+            self.need_key = false;
             self.pushed_frames.push(self.ring.view().head());
         }
         self.ring.push(Arc::new(packet));
@@ -89,6 +99,11 @@ impl Scene {
             "A" => self.push(Track::Audio, self.audio_header),
             "a" => self.push(Track::Audio, audio_frame),
             "M" => self.push(Track::Data, b"\x02\x00\x0aonMetaData\x08"),
+            "N" => {
+                self.ring.change_publisher();
+                self.ring.refresh(&mut self.view);
+                self.need_key = true;
+            }
             "-v" => self.turn(Source::Subscriber, Track::Video, true),
             "+v" => self.turn(Source::Subscriber, Track::Video, false),
             "-a" => self.turn(Source::Subscriber, Track::Audio, true),
@@ -118,7 +133,7 @@ impl Scene {
         let Some(cursor) = &mut self.cursor else {
             return;
         };
-        cursor.catch_up(&self.view, Duration::from_secs(60));
+        cursor.catch_up(&self.view, self.skip_after);
         while let Some(step) = cursor.next(&self.view, self.switches, SILENCE, &mut self.dropped) {
             self.got.push(name(&step.packet));
             let is_picture = step.packet.track() == Track::Video && step.packet.is_frame();
@@ -242,6 +257,16 @@ fn gates_decide_as_the_table_says() {
             "H0 A10 K20 a30 | | H70 K70 p80 | a90 p100 |",
         ),
         (
+            "another publisher while muted: nothing of the last is shown",
+            "join H K p | -v p N H K p | +v | p |",
+            "H0 K10 p20 | H40 | H50 K50 p60 | p70 |",
+        ),
+        (
+            "a late join between two publishers: the next one's headers, from its keyframe",
+            "M H A K p a N join | J A a p K p |",
+            "| J60 A70 a80 K90 p100 |",
+        ),
+        (
             "a keyframe inside the muted stretch counts, whoever looks when",
             "join H K p | -v | p | K | p | +v | p |",
             "H0 K10 p20 | | | | | H40 K40 p50 | p60 |",
@@ -343,7 +368,7 @@ fn players_that_joined_at_different_times_become_equal() {
 
 fn words() -> impl Strategy<Value = Vec<&'static str>> {
     let word = prop::sample::select(vec![
-        "H", "J", "K", "K", "p", "p", "p", "A", "a", "a", "a", "M", "-v", "+v", "-a", "+a",
+        "H", "J", "K", "K", "p", "p", "p", "A", "a", "a", "a", "M", "N", "-v", "+v", "-a", "+a",
         "pause", "resume", "|", "|", "join",
     ]);
     prop::collection::vec(word, 1..120)
@@ -351,8 +376,12 @@ fn words() -> impl Strategy<Value = Vec<&'static str>> {
 
 proptest! {
     #[test]
-    fn whatever_turns_no_track_goes_back_and_every_delta_has_its_references(script in words()) {
+    fn whatever_turns_no_track_goes_back_and_every_delta_has_its_references(
+        script in words(),
+        skip_after in prop::sample::select(vec![20u64, 40, 80, 60_000]),
+    ) {
         let mut scene = Scene::new(STEREO);
+        scene.skip_after = Duration::from_millis(skip_after);
         for word in script {
             if word == "join" {
                 scene.got.clear();
