@@ -4,10 +4,11 @@
 //! Both kinds are written to and read from without a buffer in between, so what is written costs
 //! the same system calls whichever it is.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -72,12 +73,26 @@ impl Socket {
         either!(self, socket => socket.poll_write_ready(cx))
     }
 
-    /// Reads what is there.
+    /// Reads what is there. A read that leaves room in `buffer` has emptied the socket, which then
+    /// counts as unreadable until more comes: the next wait needs no read to find that out.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing is, and those of the socket.
+    /// `WouldBlock` when nothing is there, and those of the socket.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        either!(self, socket => socket.try_read(buffer))
+        let mut emptied = None;
+        let room = buffer.len();
+        let mut read = |socket: SockRef<'_>| match (&*socket).read(buffer)? {
+            count if (1..room).contains(&count) => {
+                emptied = Some(count);
+                // What the runtime forgets on this is only what it knew before the read.
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            count => Ok(count),
+        };
+        let result = either!(self, socket => {
+            socket.try_io(Interest::READABLE, || read(SockRef::from(socket)))
+        });
+        emptied.map_or(result, Ok)
     }
 
     /// Writes what fits.
@@ -88,13 +103,16 @@ impl Socket {
         either!(self, socket => socket.try_write(bytes))
     }
 
-    /// Writes what fits of several slices, in one call.
+    /// Writes what fits of several slices, in one call. One slice costs the kernel less than many.
     ///
     /// # Errors
     /// `WouldBlock` when nothing does, and those of the socket.
     #[inline]
     pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        either!(self, socket => socket.try_write_vectored(slices))
+        match slices {
+            [one] => self.try_write(one),
+            _ => either!(self, socket => socket.try_write_vectored(slices)),
+        }
     }
 
     /// Bounds, in bytes, what the kernel holds that the peer's side has not begun to take.
@@ -103,9 +121,9 @@ impl Socket {
     /// The system does not know the option.
     pub fn bound_unsent(&self, bytes: u32) -> io::Result<()> {
         match self {
-            Self::Tcp(socket) => socket2::SockRef::from(socket).set_tcp_notsent_lowat(bytes),
+            Self::Tcp(socket) => SockRef::from(socket).set_tcp_notsent_lowat(bytes),
             // Linux doubles what is asked for, to make up for its bookkeeping.
-            Self::Unix(socket) => socket2::SockRef::from(socket)
+            Self::Unix(socket) => SockRef::from(socket)
                 .set_send_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX) / 2),
         }
     }
@@ -120,6 +138,6 @@ impl Socket {
 
     /// Ends the stream of bytes to the peer.
     pub(super) fn finish(&self) -> io::Result<()> {
-        either!(self, socket => socket2::SockRef::from(socket).shutdown(Shutdown::Write))
+        either!(self, socket => SockRef::from(socket).shutdown(Shutdown::Write))
     }
 }
