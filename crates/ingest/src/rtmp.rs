@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,10 @@ use crate::metrics::Metrics;
 
 /// The protocol's name in metrics and reports.
 pub const PROTOCOL: &str = "rtmp";
+
+/// What comes within this time is read in one go while nobody plays the stream: reading costs by the
+/// read, and who joins meanwhile starts at the GOP's keyframe anyway.
+const UNWATCHED: Duration = Duration::from_millis(50);
 
 /// Takes publishers in.
 pub struct Ingest {
@@ -119,10 +124,13 @@ impl Ingest {
         let mut idle = tokio::time::interval(self.idle_timeout.max(Duration::from_millis(1)));
         idle.tick().await;
         let mut heard = connection.bytes_in();
+        let mut cut = pin!(publication.cut());
         loop {
             let event = tokio::select! {
+                // In this order: while packets come, nothing else is looked at.
+                biased;
                 event = connection.next() => event,
-                cut = publication.cut() => return tell(connection, cut),
+                cut = &mut cut => return tell(connection, cut),
                 _ = idle.tick() => {
                     if std::mem::replace(&mut heard, connection.bytes_in()) == heard {
                         self.metrics.refused.with_label_values(&["idle"]).inc();
@@ -161,6 +169,9 @@ impl Ingest {
                 event = connection.next().await;
             }
             publication.flush();
+            if connection.is_drained() && !publication.is_watched() {
+                tokio::time::sleep(UNWATCHED).await;
+            }
         }
     }
 }

@@ -101,11 +101,20 @@ impl Publication {
         self.stream.turn_all(Source::Publisher, track, closed);
     }
 
-    /// Waits until the stream is taken from this publisher. Cancel safe.
-    pub async fn cut(&mut self) -> Cut {
-        match self.cut.wait_for(Option::is_some).await {
-            Ok(cut) => (*cut).unwrap_or(Cut::Replaced),
-            Err(_) => Cut::Shutdown,
+    /// Whether anybody plays the stream.
+    pub fn is_watched(&self) -> bool {
+        self.stream.is_watched()
+    }
+
+    /// Waits until the stream is taken from this publisher. It holds nothing of the publication, so
+    /// that one wait can last as long as that.
+    pub fn cut(&self) -> impl Future<Output = Cut> + Send + 'static {
+        let mut cut = self.cut.clone();
+        async move {
+            match cut.wait_for(Option::is_some).await {
+                Ok(cut) => (*cut).unwrap_or(Cut::Replaced),
+                Err(_) => Cut::Shutdown,
+            }
         }
     }
 }

@@ -373,6 +373,11 @@ impl Stream {
         }
     }
 
+    /// Whether a fan-out task sends the stream to anybody.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.links.lock().is_empty()
+    }
+
     /// Tells the fan-out that packets came in.
     pub(crate) fn wake(&self, urgent: bool) {
         for link in self.links.lock().iter() {

@@ -78,6 +78,8 @@ pub struct Connection {
     bytes_in: u64,
     /// Bytes read since others were last let run.
     taken_in: usize,
+    /// The last read left nothing behind.
+    drained: bool,
     /// [`Limits::partial_bytes`] of a publisher.
     partial_bytes: usize,
     write_timeout: Duration,
@@ -112,6 +114,7 @@ impl Connection {
             over: false,
             bytes_in: 0,
             taken_in: 0,
+            drained: false,
             partial_bytes: config.limits.partial_bytes,
             write_timeout: config.write_timeout,
             write_deadline: None,
@@ -191,6 +194,11 @@ impl Connection {
     /// True while events that are read already wait: a publisher's batch goes on.
     pub fn has_queued(&self) -> bool {
         !self.events.is_empty() || !self.backlog.is_empty()
+    }
+
+    /// True if nothing is queued and the last read left nothing in the socket.
+    pub fn is_drained(&self) -> bool {
+        self.drained && !self.has_queued()
     }
 
     /// Writes all replies that wait, within the write timeout.
@@ -306,6 +314,7 @@ impl Connection {
             .limit_partial_bytes(self.partial_bytes.min(most));
         self.bytes_in += u64::try_from(input.len()).unwrap_or(0);
         self.taken_in = self.taken_in.saturating_add(input.len());
+        self.drained = input.len() < scratch::SIZE;
         self.session.received(input.len());
         while self.failed.is_none() {
             match self.reader.feed(&mut input) {

@@ -83,7 +83,7 @@ async fn a_publisher_that_comes_and_goes_is_watched_by_one_task() {
 #[tokio::test(start_paused = true)]
 async fn who_takes_a_name_over_needs_no_free_place() {
     let (router, _) = router(limits(1, 9, 9, 9));
-    let mut first = router.publish(&stream("a"), origin()).unwrap();
+    let first = router.publish(&stream("a"), origin()).unwrap();
     let other = router.publish(&stream("b"), origin());
     assert_eq!(other.unwrap_err(), PublishError::Full);
     let second = router.publish(&stream("a"), origin()).unwrap();

@@ -6,7 +6,7 @@ use std::io;
 use super::Socket;
 
 /// Bytes of one read: a few frames at most, a fraction of the CPU's cache.
-const SIZE: usize = 64 << 10;
+pub(super) const SIZE: usize = 64 << 10;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SIZE]);
