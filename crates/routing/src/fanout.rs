@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
@@ -23,14 +23,19 @@ use crate::player::{End, Ended, Protocol, Seat, Sink};
 use crate::ring::View;
 use crate::stream::Stream;
 
+mod pace;
 mod plan;
 mod tally;
 
+use pace::{Pace, Waiting};
 use plan::{Pending, Plan};
 use tally::Tally;
 
 /// Players served before the task lets others run: a fraction of a millisecond of writes.
 const SLICE: usize = 128;
+/// Plans of more bytes than this are written from their packets: such a write costs the kernel far
+/// more than its slices do.
+const FLAT_MAX: usize = 256 * 1024;
 /// Most bytes of protocol messages that may wait for a player.
 const MAX_CONTROL: usize = 64 * 1024;
 /// How often rates are worked out and slow players looked at.
@@ -64,6 +69,10 @@ pub(crate) struct Link {
     urgent: AtomicBool,
     /// Packets wait that may be held for others.
     held: AtomicBool,
+    /// A switch turned for all players.
+    turned: AtomicBool,
+    /// The task looks by itself whether anything is held, before that has waited for too long.
+    watching: AtomicBool,
 }
 
 impl std::fmt::Debug for Link {
@@ -83,6 +92,8 @@ impl Link {
             notify: Notify::new(),
             urgent: AtomicBool::new(false),
             held: AtomicBool::new(false),
+            turned: AtomicBool::new(false),
+            watching: AtomicBool::new(false),
         }
     }
 
@@ -99,11 +110,43 @@ impl Link {
         self.notify.notify_one();
     }
 
-    /// Packets are in the ring. Those that may be held wake the task once, to set its timer.
+    /// Packets are in the ring. Those that go out at once wake the task, once until its next pass;
+    /// those that may be held wake it only where it does not look by itself.
     pub(crate) fn wake(&self, urgent: bool) {
-        let flag = if urgent { &self.urgent } else { &self.held };
+        if urgent {
+            self.raise(&self.urgent);
+        } else if !self.held.swap(true, Ordering::SeqCst) && !self.watching.load(Ordering::SeqCst) {
+            self.notify.notify_one();
+        }
+    }
+
+    /// A switch turned for all players: they are looked at without any hold.
+    pub(crate) fn turn(&self) {
+        self.raise(&self.turned);
+    }
+
+    fn raise(&self, flag: &AtomicBool) {
         if !flag.swap(true, Ordering::AcqRel) {
             self.notify.notify_one();
+        }
+    }
+
+    fn waiting(&self) -> Waiting {
+        if self.turned.load(Ordering::Acquire) {
+            Waiting::Turn
+        } else if self.urgent.load(Ordering::Acquire) {
+            Waiting::Frame
+        } else if !self.watching.load(Ordering::SeqCst) && self.held.load(Ordering::SeqCst) {
+            Waiting::Audio
+        } else {
+            Waiting::Nothing
+        }
+    }
+
+    /// What comes from here on needs another pass.
+    fn begin_pass(&self) {
+        for flag in [&self.turned, &self.urgent, &self.held] {
+            flag.store(false, Ordering::Release);
         }
     }
 }
@@ -141,6 +184,8 @@ pub(crate) struct Fanout {
     /// Places of players that must be looked at outside a full pass.
     look: Vec<usize>,
     tally: Tally,
+    /// A plan's bytes in one piece, kept so that a pass allocates nothing.
+    flat: Vec<u8>,
     deaths: bool,
 }
 
@@ -158,58 +203,74 @@ impl Fanout {
             blocked: Vec::new(),
             look: Vec::new(),
             tally,
+            flat: Vec::new(),
             deaths: false,
         }
     }
 
     pub(crate) async fn run(mut self) {
         let link = Arc::clone(&self.link);
-        let mut hold = Box::pin(sleep_until(Instant::now()));
-        let mut holding = false;
-        let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last_tick = Instant::now();
+        let mut now = Instant::now();
+        let mut timer = Box::pin(sleep_until(now + TICK));
+        let mut pace = Pace::new(self.stream.config.max_hold, now);
+        let mut last_tick = now;
+        // Until when nobody needs to say that audio came, and what the last pass did not see.
+        let (mut watch, mut passed) = (None, 0);
         loop {
             self.obey();
-            let held_enough = holding && hold.is_elapsed();
-            if link.urgent.swap(false, Ordering::AcqRel) || held_enough {
-                holding = false;
-                link.held.store(false, Ordering::Release);
+            now = Instant::now();
+            if now >= last_tick + TICK {
+                self.tick(now - last_tick);
+                last_tick = now;
+            }
+            if watch.is_some_and(|until| until <= now) {
+                watch = None;
+                link.watching.store(false, Ordering::SeqCst);
+                self.stream.refresh(&mut self.view, &mut self.gate);
+                // Held since it came, not since it was seen.
+                if let Some(oldest) = self.view.get(passed) {
+                    pace.note(link.waiting(), Instant::from_std(oldest.received()));
+                }
+            }
+            pace.note(link.waiting(), now);
+            if let Some(widened) = pace.start(now) {
+                if !widened.is_zero() {
+                    let seconds = widened.as_secs_f64();
+                    self.stream.metrics.hold_widened.observe(seconds);
+                }
+                link.begin_pass();
                 self.pass().await;
+                let started = std::mem::replace(&mut now, Instant::now());
+                pace.passed(started, now);
+                passed = self.view.head();
+                let hold = self.stream.config.max_hold;
+                watch = (!hold.is_zero()).then_some(now + hold);
+                link.watching.store(watch.is_some(), Ordering::SeqCst);
+                pace.note(link.waiting(), now);
                 // A publisher that floods must not keep this task from ever ending its turn.
-                if link.urgent.load(Ordering::Acquire) {
+                if pace.due().is_some_and(|due| due <= now) {
                     tokio::task::yield_now().await;
                 }
-            } else if !holding && link.held.load(Ordering::Acquire) {
-                holding = true;
-                hold.as_mut()
-                    .reset(Instant::now() + self.stream.config.max_hold);
             }
             self.serve_some();
             self.bury();
             if self.players.is_empty() && self.stream.retire(&link) {
                 return;
             }
+            let tick = last_tick + TICK;
+            let wake = tick.min(pace.due().unwrap_or(tick)).min(watch.unwrap_or(tick));
+            if timer.deadline() != wake {
+                timer.as_mut().reset(wake);
+            }
             let notified = link.notify.notified();
             tokio::pin!(notified);
-            let ticked = poll_fn(|cx| {
-                // First: a task that is never done waiting for packets still cuts who is stuck.
-                if tick.poll_tick(cx).is_ready() {
-                    return Poll::Ready(true);
-                }
-                if self.poll_blocked(cx) || notified.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(false);
-                }
-                if holding && hold.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(false);
-                }
-                Poll::Pending
+            poll_fn(|cx| {
+                let woken = self.poll_blocked(cx)
+                    || notified.as_mut().poll(cx).is_ready()
+                    || timer.as_mut().poll(cx).is_ready();
+                if woken { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
-            if ticked {
-                self.tick(last_tick.elapsed());
-                last_tick = Instant::now();
-            }
         }
     }
 
@@ -328,7 +389,11 @@ impl Fanout {
             let (cursor, switches) = (model.cursor, model.switches);
             let plan = Plan::new(&self.view, cursor, switches, self.stream.config.muted_audio);
             let slices = plan.slices(self.protocol);
-            let nothing = slices.is_empty();
+            let total = slices.iter().map(|slice| slice.len()).sum();
+            // The kernel takes one slice for less than many. The first player is written from the
+            // packets themselves: what nobody shares is not copied.
+            let (mut flat, mut writes) = (std::mem::take(&mut self.flat), 0);
+            flat.clear();
             todo.retain(|&place| {
                 let Some(player) = self.players.get_mut(place) else {
                     return false;
@@ -340,8 +405,16 @@ impl Fanout {
                 if player.cursor != cursor || player.switches != switches {
                     return true;
                 }
-                match plan.write(&slices, player, &mut self.tally) {
-                    Ok(true) => !nothing && !player.cursor.is_at_head(&self.view),
+                if writes == 1 && total <= FLAT_MAX {
+                    for slice in &slices {
+                        flat.extend_from_slice(slice);
+                    }
+                }
+                writes += 1;
+                let one = [IoSlice::new(&flat)];
+                let offered = if flat.is_empty() { &*slices } else { &one };
+                match plan.write(offered, total, player, &mut self.tally) {
+                    Ok(true) => total > 0 && !player.cursor.is_at_head(&self.view),
                     Ok(false) => {
                         player.blocked = Some(now);
                         self.blocked.push(place);
@@ -354,6 +427,7 @@ impl Fanout {
                     }
                 }
             });
+            self.flat = flat;
         }
         self.tally.publish(&self.stream.metrics);
     }

@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) cut: IntCounterVec,
     pub(crate) switches: IntCounterVec,
     jumps: IntCounterVec,
+    pub(crate) hold_widened: Histogram,
     pub(crate) dwell: Histogram,
     pub(crate) first_frame: Histogram,
     pub(crate) mute_effect: Histogram,
@@ -156,6 +157,10 @@ impl Metrics {
             cut,
             switches,
             jumps,
+            hold_widened: seconds(
+                "lockgate_hold_widened_seconds",
+                "How much longer than egress.max_hold packets waited, because fan-out is loaded",
+            )?,
             dwell: seconds(
                 "lockgate_node_dwell_seconds",
                 "From a live packet's last byte read to its write to a player",

@@ -469,7 +469,9 @@ impl Stream {
     pub(crate) fn turn_gate(&self, gate: &Gate, source: Source, track: Track, closed: bool) {
         if gate.turn(source, track, closed) {
             self.count_turn(source, track);
-            self.wake(true);
+            for link in self.links.lock().iter() {
+                link.turn();
+            }
         }
     }
 

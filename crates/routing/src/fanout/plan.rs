@@ -17,7 +17,7 @@ use crate::player::{Protocol, Sink};
 use crate::ring::View;
 
 /// Most packets in one write. A joiner's GOP takes some writes, live packets one.
-const MAX_PACKETS: usize = 32;
+const MAX_PACKETS: usize = 64;
 /// A write stops growing past this many bytes: sockets take no more at once.
 const MAX_BYTES: usize = 256 * 1024;
 /// Most slices in one write: what the kernel takes.
@@ -66,14 +66,16 @@ impl Plan {
         slices
     }
 
-    /// Writes the plan to a player; `false` when its socket took less than all of it.
+    /// Writes the plan's `slices`, `total` bytes in all, to a player; `false` when its socket took
+    /// less than all of it.
     pub(super) fn write(
         &self,
-        slices: &Slices<'_>,
+        slices: &[IoSlice<'_>],
+        total: usize,
         player: &mut Player,
         tally: &mut Tally,
     ) -> io::Result<bool> {
-        if slices.is_empty() {
+        if total == 0 {
             player.cursor = self.end;
             tally.dropped(self.dropped);
             return Ok(true);
@@ -83,7 +85,6 @@ impl Plan {
         if written == 0 {
             return Ok(false);
         }
-        let total: usize = slices.iter().map(|slice| slice.len()).sum();
         tally.write(&player.seat, written);
         if written >= total {
             player.cursor = self.end;
