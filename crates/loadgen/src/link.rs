@@ -3,13 +3,18 @@
 //! Sockets are registered edge-triggered: after an event, reading goes on until the socket is empty.
 
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::client::{Client, Role};
 use crate::target::Target;
+
+/// `MSG_TRUNC` of Linux: bytes of a stream are taken from the socket and copied nowhere (tcp(7)).
+/// Systems without that meaning copy them into the buffer, which costs time and changes nothing.
+const DISCARD: i32 = 0x20;
 
 /// A connection that is being made, or is made.
 #[derive(Debug)]
@@ -58,6 +63,19 @@ impl Link {
         loop {
             return match self.socket.read(buffer) {
                 Ok(count) => Ok(buffer.get(..count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    /// Takes what is there, up to the size of `room`, without looking at it; `Ok(None)` when nothing
+    /// is there, 0 at the end.
+    pub(crate) fn discard(&mut self, room: &mut [MaybeUninit<u8>]) -> io::Result<Option<usize>> {
+        loop {
+            return match SockRef::from(&self.socket).recv_with_flags(room, DISCARD) {
+                Ok(count) => Ok(Some(count)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
                 Err(error) => Err(error),

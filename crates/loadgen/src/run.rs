@@ -16,14 +16,12 @@ use crate::client::Role;
 use crate::clock::Clock;
 use crate::link::Link;
 use crate::load::Load;
-use crate::player::{Habit, Player};
+use crate::player::{Habit, Player, Scratch};
 use crate::publisher::Publisher;
 use crate::report::{Counts, Measured, Progress, Report, Spread};
 use crate::tally::Tally;
 use crate::usage::Usage;
 
-/// Bytes of one read.
-const SCRATCH: usize = 256 << 10;
 /// Connections served between two looks at what publishers must send.
 const EVENTS: usize = 256;
 /// How long a server may take to answer everybody who connects.
@@ -56,7 +54,7 @@ struct Run<'a, W> {
     events: Events,
     /// Places of connections that events are for; whether their server closed.
     ready: Vec<(usize, bool)>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     clock: Clock,
     publishers: Vec<Option<Publisher>>,
     players: Vec<Option<Player>>,
@@ -97,7 +95,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             poll: Poll::new().context("making an epoll")?,
             events: Events::with_capacity(EVENTS),
             ready: Vec::with_capacity(EVENTS),
-            scratch: vec![0; SCRATCH],
+            scratch: Scratch::new(),
             clock: Clock::new(),
             publishers: Vec::new(),
             players: Vec::new(),
@@ -248,7 +246,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             return;
         };
         let before = publisher.due();
-        match publisher.on_ready(&mut self.scratch) {
+        match publisher.on_ready(&mut self.scratch.read) {
             Ok(()) => {
                 if let (None, Some(due)) = (before, publisher.due()) {
                     self.due.push(Reverse((due, place)));
