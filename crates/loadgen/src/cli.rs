@@ -5,16 +5,19 @@
 use std::fmt::Display;
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::load::Load;
+use crate::load::{Load, Ramp};
+use crate::mutes::Mutes;
+use crate::preset;
 use crate::report::Progress;
 use crate::sessions::cli::Sessions;
 use crate::source::Shape;
@@ -22,6 +25,9 @@ use crate::target::Target;
 
 /// Bad usage (`EX_USAGE` of sysexits).
 const EXIT_USAGE: u8 = 64;
+
+/// Files that are open beside the connections.
+const SPARE_FILES: usize = 16;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,22 +42,27 @@ Examples:
       Only players, of what ffmpeg publishes; its frames carry no time, so no delay is measured.
   taskset -c 0 lockgate run & taskset -c 1 lockgate-loadgen --players 1000 --pid $!
       Node and load on a core each: compare CPU a message between servers.
+  lockgate-loadgen --preset capacity --pid $(pidof lockgate) --svg delay.svg
+      How many players does it hold? A preset is a TOML file whose keys are these options; what is
+      given beside it wins.
 
 How to read the report:
   delay           from a frame's sending to a player's reading all of it, both in this process
   first keyframe  from a player's connecting to its first keyframe
+  behind          players that got less than 90 % of the bytes that the one in the middle got
   us a message    the server's CPU time over the audio and video messages that players got
   this process    its own CPU: near 100 %, the load generator is what is measured
 
 Delays, bytes and CPU are of the measured time; first keyframes and losses of the whole run.
-Judges parse all they get; the other players count bytes, which is cheap. One address may not
+Judges parse all they get; the other players count bytes and never copy them, which is cheap. Their
+messages are worked out from their bytes and the judges' size of a message. One address may not
 bring more players than limits.connections_per_ip of the node.";
 
 /// Loads an RTMP server with publishers and players, and measures what they get.
 #[derive(Debug, Parser)]
 #[command(name = "lockgate-loadgen", version, after_help = EXAMPLES)]
-#[command(args_conflicts_with_subcommands = true)]
-struct Cli {
+#[command(args_conflicts_with_subcommands = true, args_override_self = true)]
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     /// Where to publish and play; with more than one stream, they are numbered behind the name.
@@ -93,15 +104,50 @@ struct Cli {
     /// Audio, in kbit/s; 0 for none.
     #[arg(long, value_name = "KBIT", default_value_t = 128)]
     audio_bitrate: u64,
+    /// Once all have joined: percent of the players whose audio the node mutes, by its API.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+    mute_audio: u8,
+    /// The same for the video of other players.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+    mute_video: u8,
+    /// Where the node's API is, for mutes.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    api: SocketAddr,
+    /// After the measured time, bring so many percent more players and measure again, and so on
+    /// until p99 of video's delay reaches --ramp-p99 or somebody loses something.
+    #[arg(long, value_name = "PERCENT")]
+    ramp: Option<usize>,
+    /// What p99 may not reach, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 100)]
+    ramp_p99: u64,
+    /// After the measured time, players that join while the load is on.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    late: usize,
+    /// How many of these a second.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    late_rate: u32,
+    /// Options from a TOML file, or one of those that come along.
+    #[arg(long, value_name = "FILE|NAME", long_help = preset_help())]
+    preset: Option<String>,
     /// The server's process, to report its CPU and memory.
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
     /// Write the report as JSON to a file too, or with "-" to stdout instead of the table.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw how video's delay spreads.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// No progress lines on stderr.
     #[arg(long)]
     quiet: bool,
+}
+
+fn preset_help() -> String {
+    format!(
+        "Options from a TOML file, or one of those that come along: {}",
+        preset::names()
+    )
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,8 +162,22 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl Cli {
-    fn load(&self) -> Load {
+    pub(crate) fn load(&self) -> Load {
+        let mutes = Mutes {
+            api: self.api,
+            audio: self.mute_audio,
+            video: self.mute_video,
+        };
+        let ramp = self.ramp.map(|percent| Ramp {
+            percent,
+            bound: Duration::from_millis(self.ramp_p99),
+            most: most_files().saturating_sub(self.publishers + SPARE_FILES),
+        });
         Load {
+            mutes: (mutes.audio + mutes.video > 0).then_some(mutes),
+            ramp,
+            late: self.late,
+            late_rate: self.late_rate,
             publishers: self.publishers,
             players: self.players,
             judges: self.judges,
@@ -145,20 +205,28 @@ impl Cli {
             show(&report, sessions.json.as_deref())?;
             return Ok(report.is_complete());
         }
-        allow_files(self.publishers + self.players + 16)?;
+        allow_files(self.publishers + self.players + self.late + SPARE_FILES)?;
         let report = crate::run(&self.load(), |progress: &Progress| {
             tell(self.quiet, progress);
             ControlFlow::Continue(())
         })?;
         show(&report, self.json.as_deref())?;
+        if let Some(path) = &self.svg {
+            fs::write(path, report.svg()).with_context(|| format!("writing {}", path.display()))?;
+        }
         Ok(report.is_complete())
     }
 }
 
-fn allow_files(wanted: usize) -> anyhow::Result<()> {
+fn most_files() -> usize {
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
+    usize::try_from(files).unwrap_or(usize::MAX)
+}
+
+fn allow_files(wanted: usize) -> anyhow::Result<()> {
+    let files = most_files();
     anyhow::ensure!(
-        files >= wanted as u64,
+        files >= wanted,
         "{wanted} sockets need as many open files and {files} are allowed: raise ulimit -n"
     );
     Ok(())
@@ -191,7 +259,14 @@ fn tell(quiet: bool, progress: &impl Display) {
 
 /// The command: reads its arguments, runs, reports.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments = match preset::apply(std::env::args_os().collect(), &Cli::command()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "lockgate-loadgen: {error:#}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(usage) => {
             let _ = usage.print();

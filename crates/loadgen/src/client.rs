@@ -132,6 +132,11 @@ impl Client {
         }
     }
 
+    /// Bytes that were counted, modulo 2^32.
+    pub(crate) fn received(&self) -> u32 {
+        self.received
+    }
+
     /// Forgets what only reading messages needs, once bytes are counted alone.
     pub(crate) fn stop_reading(&mut self) {
         self.reader = Reader::new(Limits::default());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::mutes::Mutes;
 use crate::source::Shape;
 use crate::target::Target;
 
@@ -26,12 +27,39 @@ pub struct Load {
     pub warmup: Duration,
     /// How long is measured.
     pub duration: Duration,
+    /// Who is muted once all have joined.
+    pub mutes: Option<Mutes>,
+    /// Brings more and more players after what was measured.
+    pub ramp: Option<Ramp>,
+    /// Players that join after what was measured, while the load is on.
+    pub late: usize,
+    /// How many of these a second.
+    pub late_rate: u32,
     /// How often progress is told.
     pub tick: Duration,
     /// What publishers send.
     pub shape: Shape,
     /// The server's process, to read its CPU time and memory; on this machine, of course.
     pub server: Option<u32>,
+}
+
+/// How players become more, step by step, each measured as the first was.
+#[derive(Debug, Clone, Copy)]
+pub struct Ramp {
+    /// How many percent more each step has.
+    pub percent: usize,
+    /// What p99 of video's delay may not reach.
+    pub bound: Duration,
+    /// The most players that there may be.
+    pub most: usize,
+}
+
+impl Ramp {
+    /// How many players the step after one of `players` adds; 0 at the end.
+    pub(crate) fn more(self, players: usize) -> usize {
+        let more = (players * self.percent).div_ceil(100).max(1);
+        more.min(self.most.saturating_sub(players))
+    }
 }
 
 impl Load {
@@ -47,9 +75,31 @@ impl Load {
             lead: Duration::from_secs(2),
             warmup: Duration::from_secs(2),
             duration: Duration::from_secs(10),
+            mutes: None,
+            ramp: None,
+            late: 0,
+            late_rate: 20,
             tick: Duration::from_secs(1),
             shape: Shape::default(),
             server: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ramp_grows_by_its_percent_and_ends_at_its_most() {
+        let ramp = Ramp {
+            percent: 10,
+            bound: Duration::from_millis(100),
+            most: 1_150,
+        };
+        assert_eq!(
+            [1, 1_000, 1_100, 1_150].map(|at| ramp.more(at)),
+            [1, 100, 50, 0]
+        );
     }
 }

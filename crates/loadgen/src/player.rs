@@ -77,6 +77,8 @@ pub(crate) struct Player {
     asked: Instant,
     /// When its first frame came, on the run's clock.
     since: Option<u64>,
+    /// What its link had received when measuring began.
+    begun: u32,
     audio: Follow,
     video: Follow,
 }
@@ -97,6 +99,7 @@ impl Player {
             habit,
             asked: Instant::now(),
             since: None,
+            begun: 0,
             audio: Follow::default(),
             video: Follow::default(),
         }
@@ -109,6 +112,16 @@ impl Player {
     /// Whether its first frame has come.
     pub(crate) fn has_joined(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// Starts the time that is measured.
+    pub(crate) fn begin(&mut self) {
+        self.begun = self.link.client.received();
+    }
+
+    /// Bytes since [`Self::begin`]; within a run of minutes they do not wrap.
+    pub(crate) fn got(&self) -> u32 {
+        self.link.client.received().wrapping_sub(self.begun)
     }
 
     /// Video frames it has judged.

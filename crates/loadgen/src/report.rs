@@ -1,6 +1,5 @@
-//! What a run found: values for JSON, and a table for people.
+//! What a run found, as values: JSON has them under the same names.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,6 +8,9 @@ use crate::histogram::Histogram;
 use crate::load::Load;
 use crate::tally::Tally;
 use crate::usage::Usage;
+
+mod picture;
+mod table;
 
 /// How a run goes.
 #[derive(Debug, Clone, Copy)]
@@ -82,10 +84,15 @@ pub struct Report {
     pub playing: usize,
     /// Players whose connection failed or ended before.
     pub ended: usize,
+    /// Players that got less than nine tenths of the bytes that the one in the middle got.
+    pub behind: usize,
     /// From sending to receiving.
     pub video_delay_ms: Spread,
     /// The same of audio.
     pub audio_delay_ms: Spread,
+    /// The distribution of video's delay: percentiles, and the milliseconds that such a share of
+    /// frames does not pass.
+    pub video_delay_curve: Vec<(f64, f64)>,
     /// From connecting to the first keyframe.
     pub first_frame_ms: Spread,
     /// Video frames that judges never got.
@@ -100,6 +107,11 @@ pub struct Report {
     pub messages: u64,
     /// The server, when its process was given.
     pub server: Option<Server>,
+    /// Players that joined while the load was on, when there were to be any.
+    pub late: Option<Late>,
+    /// How more and more players fared, when they were to; what else is here is of the last step
+    /// that held.
+    pub ramp: Vec<Step>,
     /// CPU of this process, in percent of a core: near 100, it is this that is measured.
     pub own_cpu_percent: f64,
     /// How late the latest frame was sent.
@@ -109,10 +121,15 @@ pub struct Report {
 }
 
 /// What the server used.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Server {
     /// In percent of a core.
     pub cpu_percent: f64,
+    /// Its threads with the CPU that each used, in percent of a core, the busiest first; those that
+    /// used none are left out.
+    pub threads: Vec<(String, f64)>,
+    /// Resident memory before the first publisher came, in KiB.
+    pub rss_at_start_kib: u64,
     /// Microseconds of CPU for each message that a player got.
     pub cpu_us_per_message: f64,
     /// Resident memory before the first player joined, in KiB.
@@ -123,20 +140,76 @@ pub struct Server {
     pub rss_kib_per_player: f64,
 }
 
+/// Players that joined while the load was on.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Late {
+    /// How many.
+    pub players: usize,
+    /// From connecting to the first keyframe, of these.
+    pub first_frame_ms: Spread,
+    /// Video's delay meanwhile, of the judges that were there already.
+    pub video_delay_ms: Spread,
+    /// Frames that those judges lost meanwhile.
+    pub lost: u64,
+    /// Players, late ones or others, whose connection failed or ended meanwhile.
+    pub ended: usize,
+}
+
+/// One step of a ramp.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Step {
+    /// Players that were asked for.
+    pub players: usize,
+    /// From sending to receiving.
+    pub video_delay_ms: Spread,
+    /// Frames that judges have lost since the run started.
+    pub lost: u64,
+    /// See [`Report::behind`].
+    pub behind: usize,
+    /// CPU of the server, in percent of a core; 0 when its process was not given.
+    pub server_cpu_percent: f64,
+    /// CPU of this process.
+    pub own_cpu_percent: f64,
+    /// Whether p99 was within the bound, everybody was there, and nobody lost anything.
+    pub held: bool,
+}
+
+impl Step {
+    pub(crate) fn new(report: &Report, bound: Duration) -> Self {
+        let lost = report.video_lost + report.audio_lost;
+        let delay = report.video_delay_ms;
+        let in_time = delay.count > 0 && delay.p99 < bound.as_secs_f64() * 1e3;
+        Self {
+            players: report.players,
+            video_delay_ms: delay,
+            lost,
+            behind: report.behind,
+            server_cpu_percent: report.server.as_ref().map_or(0.0, |used| used.cpu_percent),
+            own_cpu_percent: report.own_cpu_percent,
+            held: in_time && lost == 0 && report.behind == 0 && report.is_complete(),
+        }
+    }
+}
+
 /// Who was there at the end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counts {
     pub(crate) publishing: usize,
+    pub(crate) players: usize,
+    pub(crate) judges: usize,
+    pub(crate) behind: usize,
     pub(crate) playing: usize,
     pub(crate) ended: usize,
 }
 
 /// What was measured beside the players.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Measured {
     pub(crate) time: Duration,
     pub(crate) server: (Usage, Usage),
+    pub(crate) threads: Vec<(String, Duration)>,
     pub(crate) own: (Usage, Usage),
+    pub(crate) rss_at_start: u64,
     pub(crate) rss_before: u64,
     pub(crate) late: Duration,
 }
@@ -152,12 +225,16 @@ impl Report {
         let seconds = measured.time.as_secs_f64();
         let cpu = |(from, to): (Usage, Usage)| to.cpu.saturating_sub(from.cpu).as_secs_f64();
         let percent = |cpu: f64| 100.0 * cpu / seconds.max(f64::MIN_POSITIVE);
+        let threads = measured.threads.into_iter();
+        let threads = threads.map(|(name, cpu)| (name, percent(cpu.as_secs_f64())));
         let messages = tally.delivered();
         let spent = cpu(measured.server);
         let rss_kib = measured.server.1.rss_kib;
         let grown = rss_kib as f64 - measured.rss_before as f64;
         let server = load.server.map(|_| Server {
             cpu_percent: percent(spent),
+            threads: threads.collect(),
+            rss_at_start_kib: measured.rss_at_start,
             cpu_us_per_message: 1e6 * spent / messages.max(1) as f64,
             rss_before_kib: measured.rss_before,
             rss_kib,
@@ -168,12 +245,14 @@ impl Report {
             seconds,
             publishers: load.publishers,
             publishing: counts.publishing,
-            players: load.players,
-            judges: load.judges.min(load.players.saturating_sub(load.stalled)),
+            players: counts.players,
+            judges: counts.judges,
             stalled: load.stalled,
             playing: counts.playing,
             ended: counts.ended,
+            behind: counts.behind,
             video_delay_ms: Spread::of(&tally.video_delay),
+            video_delay_curve: curve(&tally.video_delay),
             audio_delay_ms: Spread::of(&tally.audio_delay),
             first_frame_ms: Spread::of(&tally.first_frame),
             video_lost: tally.lost_video,
@@ -182,6 +261,8 @@ impl Report {
             bytes: tally.bytes,
             messages,
             server,
+            late: None,
+            ramp: Vec::new(),
             own_cpu_percent: percent(cpu(measured.own)),
             send_late_ms: measured.late.as_secs_f64() * 1e3,
             failure,
@@ -194,95 +275,14 @@ impl Report {
     }
 }
 
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = if self.measuring {
-            "measuring"
-        } else {
-            "joining"
-        };
-        let delay = self.video_delay_ms;
-        write!(
-            f,
-            "{:4.0} s  {stage}  publishers {}  players {}  {:.1} MB  \
-             delay p50 {:.2} p99 {:.2} max {:.2} ms  lost {}  back {}",
-            self.elapsed.as_secs_f64(),
-            self.publishing,
-            self.playing,
-            self.bytes as f64 / 1e6,
-            delay.p50,
-            delay.p99,
-            delay.max,
-            self.frames_lost,
-            self.ran_back,
-        )?;
-        if let Some((cpu, rss)) = self.server {
-            write!(f, "  server {cpu:.0} % {:.1} MiB", rss as f64 / 1024.0)?;
-        }
-        Ok(())
+/// Every tenth percentile, and then the tail; empty without values.
+fn curve(histogram: &Histogram) -> Vec<(f64, f64)> {
+    if histogram.count() == 0 {
+        return Vec::new();
     }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
-        let spread = |spread: Spread| {
-            format!(
-                "p50 {:.2}  p99 {:.2}  max {:.2} ms  ({} values)",
-                spread.p50, spread.p99, spread.max, spread.count
-            )
-        };
-        line("target", self.url.clone())?;
-        line(
-            "publishers",
-            format!("{} of {}", self.publishing, self.publishers),
-        )?;
-        line(
-            "players",
-            format!(
-                "{} of {}: {} judge, {} stopped reading, {} ended",
-                self.playing, self.players, self.judges, self.stalled, self.ended
-            ),
-        )?;
-        line("measured", format!("{:.1} s", self.seconds))?;
-        line("video delay", spread(self.video_delay_ms))?;
-        line("audio delay", spread(self.audio_delay_ms))?;
-        line("first keyframe", spread(self.first_frame_ms))?;
-        let lost = format!("{} video, {} audio", self.video_lost, self.audio_lost);
-        line("frames lost", lost)?;
-        line("went back", self.ran_back.to_string())?;
-        let rate = self.bytes as f64 * 8.0 / self.seconds.max(f64::MIN_POSITIVE) / 1e6;
-        let megabytes = self.bytes as f64 / 1e6;
-        line(
-            "received",
-            format!(
-                "{megabytes:.1} MB, {rate:.0} Mbit/s, {} messages",
-                self.messages
-            ),
-        )?;
-        if let Some(server) = self.server {
-            let (cpu, each) = (server.cpu_percent, server.cpu_us_per_message);
-            line(
-                "server CPU",
-                format!("{cpu:.1} % of a core, {each:.2} us a message"),
-            )?;
-            let (now, before) = (server.rss_kib, server.rss_before_kib);
-            let each = server.rss_kib_per_player;
-            line(
-                "server memory",
-                format!("{now} KiB, {before} before players, {each:.1} a player"),
-            )?;
-        }
-        line(
-            "this process",
-            format!(
-                "{:.1} % of a core, latest frame sent {:.1} ms late",
-                self.own_cpu_percent, self.send_late_ms
-            ),
-        )?;
-        if let Some(failure) = &self.failure {
-            line("first failure", failure.clone())?;
-        }
-        Ok(())
-    }
+    let per_mille = (0..=9).map(|tenth| tenth * 100);
+    let per_mille = per_mille.chain([950, 990, 995, 999, 1000]);
+    per_mille
+        .map(|at| (at as f64 / 10.0, histogram.quantile(at) as f64 / 1000.0))
+        .collect()
 }

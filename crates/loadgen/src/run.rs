@@ -1,47 +1,53 @@
 //! The run: one thread, one epoll, every publisher and player in it.
 //!
-//! Publishers first, then players at the rate asked for, then the time that is measured. What goes
-//! wrong with one connection ends that connection and is counted.
+//! Publishers first, then players at the rate asked for, then the time that is measured, and last
+//! what joins while the load is on. What goes wrong with one connection ends that connection and is
+//! counted.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll};
 
-use crate::client::Role;
 use crate::clock::Clock;
-use crate::link::Link;
-use crate::load::Load;
+use crate::load::{Load, Ramp};
+use crate::mutes;
 use crate::player::{Habit, Player, Scratch};
 use crate::publisher::Publisher;
-use crate::report::{Counts, Measured, Progress, Report, Spread};
+use crate::report::{Counts, Late, Measured, Progress, Report, Spread, Step};
 use crate::tally::Tally;
-use crate::usage::Usage;
+use crate::usage::{Thread, Usage};
+
+mod crowd;
 
 /// Connections served between two looks at what publishers must send.
 const EVENTS: usize = 256;
 /// How long a server may take to answer everybody who connects.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A player that stalls gets a small receive buffer: it should be in the server's way within a
-/// second, not when megabytes of the kernel's are full.
-const STALLED_BUFFER: usize = 16 << 10;
 
 /// Carries out a load. `watch` is told how it goes every [`Load::tick`] and may break it off; what
 /// was measured until then is reported.
 ///
 /// # Errors
-/// When sockets cannot be made or watched, or none of the publishers may publish. Any other
-/// connection that fails is counted.
+/// When sockets cannot be made or watched, none of the publishers may publish, or players cannot be
+/// muted. Any other connection that fails is counted.
 pub fn run(load: &Load, watch: impl FnMut(&Progress) -> ControlFlow<()>) -> anyhow::Result<Report> {
     let mut run = Run::new(load, watch)?;
     run.bring_publishers()?;
-    run.bring_players()?;
-    run.measure()?;
-    Ok(run.report())
+    run.join(load.players, load.join_rate)?;
+    run.mute()?;
+    run.go_on(load.warmup, |_| false)?;
+    let mut report = run.measure()?;
+    if let Some(ramp) = load.ramp {
+        report = run.climb(ramp, report)?;
+    }
+    if load.late > 0 && !run.stopped {
+        report.late = Some(run.bring_late()?);
+    }
+    Ok(report)
 }
 
 struct Run<'a, W> {
@@ -63,19 +69,23 @@ struct Run<'a, W> {
     /// When which publisher sends next.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
     tally: Tally,
+    /// Players that wait for their first keyframe.
+    waiting: usize,
     ended: usize,
     failure: Option<String>,
     late: Duration,
     begun: Option<Begin>,
+    rss_at_start: u64,
     rss_before: u64,
     ticked: (Instant, Usage),
 }
 
 /// How things stood when measuring began.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Begin {
     at: Instant,
     server: Usage,
+    threads: Vec<Thread>,
     own: Usage,
 }
 
@@ -86,6 +96,8 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             Some(pid) => Usage::of(pid).with_context(|| format!("reading process {pid}"))?,
             None => Usage::default(),
         };
+        let mut habits = Habit::spread(load.players, load.judges, load.stalled);
+        habits.extend(std::iter::repeat_n(Habit::Count, load.late));
         Ok(Self {
             load,
             watch,
@@ -99,13 +111,15 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             clock: Clock::new(),
             publishers: Vec::new(),
             players: Vec::new(),
-            habits: Habit::spread(load.players, load.judges, load.stalled),
+            habits,
             due: BinaryHeap::new(),
             tally: Tally::default(),
+            waiting: 0,
             ended: 0,
             failure: None,
             late: Duration::ZERO,
             begun: None,
+            rss_at_start: server.rss_kib,
             rss_before: server.rss_kib,
             ticked: (now, server),
         })
@@ -113,7 +127,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
 
     fn bring_publishers(&mut self) -> anyhow::Result<()> {
         let count = self.load.publishers;
-        self.at_join_rate(count, Self::add_publisher)?;
+        self.at_rate(count, self.load.join_rate, Self::add_publisher)?;
         let settled = |run: &Self| run.publishing() == run.publishers.iter().flatten().count();
         self.go_on(PATIENCE, settled)?;
         if count > 0 && self.publishing() == 0 {
@@ -130,78 +144,95 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         Ok(())
     }
 
-    fn bring_players(&mut self) -> anyhow::Result<()> {
-        self.at_join_rate(self.load.players, Self::add_player)?;
-        let settled = |run: &Self| run.players.iter().flatten().all(Player::has_joined);
-        self.go_on(PATIENCE, settled)?;
-        self.go_on(self.load.warmup, |_| false)
+    /// Brings `count` more players, and waits until each of them has got a keyframe or is gone.
+    fn join(&mut self, count: usize, rate: u32) -> anyhow::Result<()> {
+        self.at_rate(count, rate, Self::add_player)?;
+        self.go_on(PATIENCE, |run| run.waiting == 0)
     }
 
-    fn measure(&mut self) -> anyhow::Result<()> {
+    /// Mutes players through the node's API. Asked from a thread of its own, because whoever waits
+    /// for an answer reads no media meanwhile.
+    fn mute(&mut self) -> anyhow::Result<()> {
+        let Some(mutes) = self.load.mutes else {
+            return Ok(());
+        };
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(move || mutes::mute(&mutes));
+            self.go_on(PATIENCE, |_| asking.is_finished())?;
+            let asked = asking.join().unwrap_or_else(|_| Err(mutes::gave_up()));
+            asked.context("muting players")
+        })
+    }
+
+    fn measure(&mut self) -> anyhow::Result<Report> {
         self.tally.begin();
+        for player in self.players.iter_mut().flatten() {
+            player.begin();
+        }
         self.late = Duration::ZERO;
-        self.begun = Some(Begin {
-            at: Instant::now(),
-            server: self.server(),
-            own: Usage::own(),
-        });
-        self.go_on(self.load.duration, |_| false)
+        self.begun = Some(self.begin());
+        self.go_on(self.load.duration, |_| false)?;
+        Ok(self.report())
+    }
+
+    /// Brings more players step by step, until delay passes the bound or somebody loses something.
+    /// The report is that of the last step that held.
+    fn climb(&mut self, ramp: Ramp, first: Report) -> anyhow::Result<Report> {
+        let mut steps = vec![Step::new(&first, ramp.bound)];
+        let mut held = first;
+        while steps.last().is_some_and(|step| step.held) && !self.stopped {
+            let more = ramp.more(self.players.len());
+            if more == 0 {
+                break;
+            }
+            let judges = more * self.load.judges / self.load.players.max(1);
+            self.habits.extend(Habit::spread(more, judges, 0));
+            self.join(more, self.load.join_rate)?;
+            self.go_on(self.load.warmup, |_| false)?;
+            let report = self.measure()?;
+            let step = Step::new(&report, ramp.bound);
+            if step.held {
+                held = report;
+            }
+            steps.push(step);
+        }
+        held.ramp = steps;
+        Ok(held)
+    }
+
+    /// Brings players while the load is on, to see how they join and what it does to the others.
+    fn bring_late(&mut self) -> anyhow::Result<Late> {
+        let (lost, ended) = (self.tally.lost(), self.ended);
+        self.tally.begin();
+        self.tally.first_frame.clear();
+        self.join(self.load.late, self.load.late_rate)?;
+        Ok(Late {
+            players: self.load.late,
+            first_frame_ms: Spread::of(&self.tally.first_frame),
+            video_delay_ms: Spread::of(&self.tally.video_delay),
+            lost: self.tally.lost() - lost,
+            ended: self.ended - ended,
+        })
     }
 
     /// Adds `count` connections, spread over time.
-    fn at_join_rate(
+    fn at_rate(
         &mut self,
         count: usize,
-        add: fn(&mut Self, usize) -> anyhow::Result<()>,
+        rate: u32,
+        add: fn(&mut Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let gap = Duration::from_secs(1) / self.load.join_rate.max(1);
+        let gap = Duration::from_secs(1) / rate.max(1);
         let mut next = Instant::now();
-        for at in 0..count {
+        for _ in 0..count {
             self.go_on(next.saturating_duration_since(Instant::now()), |_| false)?;
             if self.stopped {
                 break;
             }
-            add(self, at)?;
+            add(self)?;
             next += gap;
         }
         Ok(())
-    }
-
-    fn add_publisher(&mut self, at: usize) -> anyhow::Result<()> {
-        let load = self.load;
-        let stream = load.target.stream(at, load.publishers);
-        let link = self.link(Role::Publish, &stream, None, at)?;
-        let frame = Duration::from_secs(1) / load.shape.frame_rate.max(1);
-        let share = at as f64 / load.publishers.max(1) as f64;
-        let publisher = Publisher::new(link, load.shape, frame.mul_f64(share));
-        self.publishers.push(Some(publisher));
-        Ok(())
-    }
-
-    fn add_player(&mut self, at: usize) -> anyhow::Result<()> {
-        let load = self.load;
-        let streams = load.publishers.max(1);
-        let stream = load.target.stream(at % streams, streams);
-        let habit = self.habits.get(at).copied().unwrap_or(Habit::Count);
-        let buffer = (habit == Habit::Stall).then_some(STALLED_BUFFER);
-        let link = self.link(Role::Play, &stream, buffer, self.publishers.len() + at)?;
-        self.players.push(Some(Player::new(link, habit)));
-        Ok(())
-    }
-
-    fn link(
-        &mut self,
-        role: Role,
-        stream: &str,
-        receive_buffer: Option<usize>,
-        token: usize,
-    ) -> anyhow::Result<Link> {
-        let target = &self.load.target;
-        let mut link = Link::connect(role, target, stream, receive_buffer)
-            .with_context(|| format!("connecting to {}", target.address))?;
-        link.register(self.poll.registry(), Token(token))
-            .context("watching a socket")?;
-        Ok(link)
     }
 
     /// Serves everybody for `time`, or until `done` holds or the run is broken off.
@@ -222,94 +253,6 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         }
     }
 
-    /// Waits for sockets and serves them.
-    fn serve(&mut self, time: Duration) -> anyhow::Result<()> {
-        match self.poll.poll(&mut self.events, Some(time)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            other => other.context("waiting for sockets")?,
-        }
-        let mut ready = std::mem::take(&mut self.ready);
-        let events = self.events.iter();
-        ready.extend(events.map(|event| (event.token().0, event.is_read_closed())));
-        for (place, closed) in ready.drain(..) {
-            match place.checked_sub(self.load.publishers) {
-                None => self.serve_publisher(place),
-                Some(player) => self.serve_player(player, closed),
-            }
-        }
-        self.ready = ready;
-        Ok(())
-    }
-
-    fn serve_publisher(&mut self, place: usize) {
-        let Some(Some(publisher)) = self.publishers.get_mut(place) else {
-            return;
-        };
-        let before = publisher.due();
-        match publisher.on_ready(&mut self.scratch.read) {
-            Ok(()) => {
-                if let (None, Some(due)) = (before, publisher.due()) {
-                    self.due.push(Reverse((due, place)));
-                }
-            }
-            Err(error) => self.lose_publisher(place, &error),
-        }
-    }
-
-    fn serve_player(&mut self, place: usize, closed: bool) {
-        let Some(slot) = self.players.get_mut(place) else {
-            return;
-        };
-        let Some(player) = slot else {
-            return;
-        };
-        let (scratch, clock, tally) = (&mut self.scratch, &self.clock, &mut self.tally);
-        let mut served = player.on_ready(scratch, closed, clock, tally);
-        if served.is_ok() && player.habit() == Habit::Stall && player.has_joined() {
-            served = player
-                .link
-                .deregister(self.poll.registry())
-                .map_err(Into::into);
-        }
-        if let Err(error) = served {
-            *slot = None;
-            self.ended += 1;
-            self.failed("a player", &error);
-        }
-    }
-
-    /// Sends what publishers owe at `now`.
-    fn send(&mut self, now: Instant) {
-        while let Some(&Reverse((due, place))) = self.due.peek()
-            && due <= now
-        {
-            self.due.pop();
-            let Some(Some(publisher)) = self.publishers.get_mut(place) else {
-                continue;
-            };
-            match publisher.send(now, &self.clock) {
-                Ok(late) => {
-                    self.late = self.late.max(late);
-                    self.due
-                        .extend(publisher.due().map(|due| Reverse((due, place))));
-                }
-                Err(error) => self.lose_publisher(place, &error.into()),
-            }
-        }
-    }
-
-    fn lose_publisher(&mut self, place: usize, error: &anyhow::Error) {
-        if let Some(slot) = self.publishers.get_mut(place) {
-            *slot = None;
-        }
-        self.failed("a publisher", error);
-    }
-
-    fn failed(&mut self, who: &str, error: &anyhow::Error) {
-        self.failure
-            .get_or_insert_with(|| format!("{who}: {error:#}"));
-    }
-
     fn tell(&mut self, now: Instant) {
         self.next_tick = now + self.load.tick;
         let server = self.server();
@@ -324,7 +267,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             fewest_frames: self.fewest_frames(),
             bytes: self.tally.bytes,
             video_delay_ms: Spread::of(&self.tally.video_delay),
-            frames_lost: self.tally.lost_video + self.tally.lost_audio,
+            frames_lost: self.tally.lost(),
             ran_back: self.tally.back,
             server: self
                 .load
@@ -354,6 +297,21 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         frames.min().unwrap_or(0)
     }
 
+    /// Players that got less than nine tenths of the bytes that the one in the middle got since
+    /// measuring began. Judges tell which frames they lost; this tells it of those who count.
+    fn behind(&self) -> usize {
+        if self.load.mutes.is_some() {
+            // They are to get less.
+            return 0;
+        }
+        let counting = self.players.iter().flatten();
+        let counting = counting.filter(|player| player.habit() != Habit::Stall);
+        let mut got: Vec<_> = counting.map(Player::got).collect();
+        got.sort_unstable();
+        let middle = got.get(got.len() / 2).copied().unwrap_or(0);
+        got.partition_point(|&bytes| u64::from(bytes) * 10 < u64::from(middle) * 9)
+    }
+
     /// The server's usage now; its last one when it is gone.
     fn server(&self) -> Usage {
         let pid = self.load.server;
@@ -361,21 +319,33 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             .unwrap_or(self.ticked.1)
     }
 
-    fn report(&self) -> Report {
-        let begun = self.begun.unwrap_or(Begin {
+    fn begin(&self) -> Begin {
+        let pid = self.load.server;
+        Begin {
             at: Instant::now(),
             server: self.server(),
+            threads: pid.map(Thread::all).unwrap_or_default(),
             own: Usage::own(),
-        });
+        }
+    }
+
+    fn report(&self) -> Report {
+        let now = self.begin();
+        let begun = self.begun.clone().unwrap_or_else(|| now.clone());
         let counts = Counts {
             publishing: self.publishing(),
+            players: self.players.len().max(self.load.players),
+            judges: self.judges(),
             playing: self.playing(),
+            behind: self.behind(),
             ended: self.ended,
         };
         let measured = Measured {
-            time: begun.at.elapsed(),
-            server: (begun.server, self.server()),
-            own: (begun.own, Usage::own()),
+            time: now.at.saturating_duration_since(begun.at),
+            server: (begun.server, now.server),
+            threads: Thread::spent(&begun.threads, &now.threads),
+            own: (begun.own, now.own),
+            rss_at_start: self.rss_at_start,
             rss_before: self.rss_before,
             late: self.late,
         };
@@ -386,5 +356,10 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             measured,
             self.failure.clone(),
         )
+    }
+
+    fn judges(&self) -> usize {
+        let judges = self.habits.iter();
+        judges.filter(|habit| **habit == Habit::Judge).count()
     }
 }

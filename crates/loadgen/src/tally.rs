@@ -30,6 +30,11 @@ impl Tally {
         (self.bytes, self.judged_bytes, self.messages) = (0, 0, 0);
     }
 
+    /// Frames that judges never got.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost_video + self.lost_audio
+    }
+
     /// Messages that all players got: those that judges read, and as many as the bytes of the
     /// others make at the same size.
     pub(crate) fn delivered(&self) -> u64 {

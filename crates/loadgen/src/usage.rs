@@ -38,6 +38,44 @@ impl Usage {
     }
 }
 
+/// One thread of a process at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Thread {
+    id: u32,
+    name: String,
+    cpu: Duration,
+}
+
+impl Thread {
+    /// The threads of a process, as far as they can be read: they come and go meanwhile.
+    pub(crate) fn all(pid: u32) -> Vec<Self> {
+        let threads = fs::read_dir(format!("/proc/{pid}/task"));
+        let threads = threads.into_iter().flatten().flatten();
+        let threads = threads.filter_map(|thread| {
+            let id = thread.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+            let (_, name) = stat.split_once('(')?;
+            let (name, _) = name.rsplit_once(')')?;
+            let name = name.to_owned();
+            let cpu = cpu(&stat)?;
+            Some(Self { id, name, cpu })
+        });
+        threads.collect()
+    }
+
+    /// What each thread used between two looks, the busiest first, without those that used nothing.
+    pub(crate) fn spent(before: &[Self], after: &[Self]) -> Vec<(String, Duration)> {
+        let spent = after.iter().map(|now| {
+            let then = before.iter().find(|then| then.id == now.id);
+            let then = then.map_or(Duration::ZERO, |then| then.cpu);
+            (now.name.clone(), now.cpu.saturating_sub(then))
+        });
+        let mut spent: Vec<_> = spent.filter(|(_, cpu)| !cpu.is_zero()).collect();
+        spent.sort_by_key(|(_, cpu)| std::cmp::Reverse(*cpu));
+        spent
+    }
+}
+
 /// Fields 14 and 15, counted behind the name, which may hold anything.
 fn cpu(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
@@ -63,6 +101,26 @@ mod tests {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 3 0 1";
         assert_eq!(cpu(stat), Some(Duration::from_secs(2)));
         assert_eq!(rss_kib("Name:\tx\nVmRSS:\t    1234 kB\n"), Some(1234));
+    }
+
+    #[test]
+    fn threads_are_told_with_what_they_used_between_two_looks() {
+        let thread = |id, name: &str, ms| Thread {
+            id,
+            name: name.to_owned(),
+            cpu: Duration::from_millis(ms),
+        };
+        let before = [thread(1, "main", 10), thread(2, "idle", 20)];
+        let after = [
+            thread(1, "main", 30),
+            thread(2, "idle", 20),
+            thread(3, "new", 40),
+        ];
+        let spent = Thread::spent(&before, &after);
+        let expected = [("new", 40), ("main", 20)];
+        let expected = expected.map(|(name, ms)| (name.to_owned(), Duration::from_millis(ms)));
+        assert_eq!(spent, expected);
+        assert!(!Thread::all(std::process::id()).is_empty());
     }
 
     #[test]

@@ -1,0 +1,152 @@
+//! The connections of a run: how they are made, served and lost.
+
+use std::cmp::Reverse;
+use std::io;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use mio::Token;
+
+use super::Run;
+use crate::client::Role;
+use crate::link::Link;
+use crate::player::{Habit, Player};
+use crate::publisher::Publisher;
+use crate::report::Progress;
+
+/// A player that stalls gets a small receive buffer: it should be in the server's way within a
+/// second, not when megabytes of the kernel's are full.
+const STALLED_BUFFER: usize = 16 << 10;
+
+impl<W: FnMut(&Progress) -> ControlFlow<()>> Run<'_, W> {
+    pub(super) fn add_publisher(&mut self) -> anyhow::Result<()> {
+        let (load, at) = (self.load, self.publishers.len());
+        let stream = load.target.stream(at, load.publishers);
+        let link = self.link(Role::Publish, &stream, None, at)?;
+        let frame = Duration::from_secs(1) / load.shape.frame_rate.max(1);
+        let share = at as f64 / load.publishers.max(1) as f64;
+        let publisher = Publisher::new(link, load.shape, frame.mul_f64(share));
+        self.publishers.push(Some(publisher));
+        Ok(())
+    }
+
+    pub(super) fn add_player(&mut self) -> anyhow::Result<()> {
+        let (load, at) = (self.load, self.players.len());
+        let streams = load.publishers.max(1);
+        let stream = load.target.stream(at % streams, streams);
+        let habit = self.habits.get(at).copied().unwrap_or(Habit::Count);
+        let buffer = (habit == Habit::Stall).then_some(STALLED_BUFFER);
+        let link = self.link(Role::Play, &stream, buffer, self.publishers.len() + at)?;
+        self.players.push(Some(Player::new(link, habit)));
+        self.waiting += 1;
+        Ok(())
+    }
+
+    fn link(
+        &mut self,
+        role: Role,
+        stream: &str,
+        receive_buffer: Option<usize>,
+        token: usize,
+    ) -> anyhow::Result<Link> {
+        let target = &self.load.target;
+        let mut link = Link::connect(role, target, stream, receive_buffer)
+            .with_context(|| format!("connecting to {}", target.address))?;
+        link.register(self.poll.registry(), Token(token))
+            .context("watching a socket")?;
+        Ok(link)
+    }
+
+    /// Waits for sockets and serves them.
+    pub(super) fn serve(&mut self, time: Duration) -> anyhow::Result<()> {
+        match self.poll.poll(&mut self.events, Some(time)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other.context("waiting for sockets")?,
+        }
+        let mut ready = std::mem::take(&mut self.ready);
+        let events = self.events.iter();
+        ready.extend(events.map(|event| (event.token().0, event.is_read_closed())));
+        for (place, closed) in ready.drain(..) {
+            match place.checked_sub(self.load.publishers) {
+                None => self.serve_publisher(place),
+                Some(player) => self.serve_player(player, closed),
+            }
+        }
+        self.ready = ready;
+        Ok(())
+    }
+
+    fn serve_publisher(&mut self, place: usize) {
+        let Some(Some(publisher)) = self.publishers.get_mut(place) else {
+            return;
+        };
+        let before = publisher.due();
+        match publisher.on_ready(&mut self.scratch.read) {
+            Ok(()) => {
+                if let (None, Some(due)) = (before, publisher.due()) {
+                    self.due.push(Reverse((due, place)));
+                }
+            }
+            Err(error) => self.lose_publisher(place, &error),
+        }
+    }
+
+    fn serve_player(&mut self, place: usize, closed: bool) {
+        let Some(slot) = self.players.get_mut(place) else {
+            return;
+        };
+        let Some(player) = slot else {
+            return;
+        };
+        let waited = !player.has_joined();
+        let (scratch, clock, tally) = (&mut self.scratch, &self.clock, &mut self.tally);
+        let mut served = player.on_ready(scratch, closed, clock, tally);
+        if waited && (player.has_joined() || served.is_err()) {
+            self.waiting -= 1;
+        }
+        if served.is_ok() && player.habit() == Habit::Stall && player.has_joined() {
+            served = player
+                .link
+                .deregister(self.poll.registry())
+                .map_err(Into::into);
+        }
+        if let Err(error) = served {
+            *slot = None;
+            self.ended += 1;
+            self.failed("a player", &error);
+        }
+    }
+
+    /// Sends what publishers owe at `now`.
+    pub(super) fn send(&mut self, now: Instant) {
+        while let Some(&Reverse((due, place))) = self.due.peek()
+            && due <= now
+        {
+            self.due.pop();
+            let Some(Some(publisher)) = self.publishers.get_mut(place) else {
+                continue;
+            };
+            match publisher.send(now, &self.clock) {
+                Ok(late) => {
+                    self.late = self.late.max(late);
+                    self.due
+                        .extend(publisher.due().map(|due| Reverse((due, place))));
+                }
+                Err(error) => self.lose_publisher(place, &error.into()),
+            }
+        }
+    }
+
+    fn lose_publisher(&mut self, place: usize, error: &anyhow::Error) {
+        if let Some(slot) = self.publishers.get_mut(place) {
+            *slot = None;
+        }
+        self.failed("a publisher", error);
+    }
+
+    fn failed(&mut self, who: &str, error: &anyhow::Error) {
+        self.failure
+            .get_or_insert_with(|| format!("{who}: {error:#}"));
+    }
+}
