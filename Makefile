@@ -10,10 +10,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(CURDIR)/target/test-tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo sdk test test-deps test-sdk bench fuzz fmt lint doc ci
+.PHONY: help run demo sdk test test-deps test-sdk bench bench-peers fuzz fmt lint doc ci
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build in release and run a node: RTMP on 127.0.0.1:1935, HTTP on 127.0.0.1:8080
 	@cargo build --release --locked -p lockgate-node
@@ -44,6 +44,10 @@ test-deps: ## Install what the tests need besides Rust
 
 bench: ## Run the benches of the hot path
 	cargo bench --locked -p lockgate-benches
+
+# ROWS="1 4", ROUNDS=1, PEERS="nginx nms xiu" and others: benches/peers/run.py --help
+bench-peers: ## Measure the node beside nginx-rtmp and others, and write docs/benchmarks.md
+	@python3 benches/peers/run.py
 
 fuzz: ## Fuzz everything that parses a peer's bytes, SECONDS each (needs nightly and cargo-fuzz)
 	@cargo +nightly fuzz list | while read -r name; do \
