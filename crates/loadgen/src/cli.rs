@@ -9,12 +9,14 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 
+use crate::clip::Clip;
 use crate::load::{Load, Ramp};
 use crate::mutes::Mutes;
 use crate::preset;
@@ -42,6 +44,9 @@ Examples:
       Only players, of what ffmpeg publishes; its frames carry no time, so no delay is measured.
   taskset -c 0 lockgate run & taskset -c 1 lockgate-loadgen --players 1000 --pid $!
       Node and load on a core each: compare CPU a message between servers.
+  lockgate-loadgen --file recorded.flv --publishers 20
+      20 streams of what was recorded. H.264 and AAC carry the time as synthetic frames do; of other
+      codecs no delay is measured.
   lockgate-loadgen --preset capacity --pid $(pidof lockgate) --svg delay.svg
       How many players does it hold? A preset is a TOML file whose keys are these options; what is
       given beside it wins.
@@ -104,6 +109,9 @@ pub(crate) struct Cli {
     /// Audio, in kbit/s; 0 for none.
     #[arg(long, value_name = "KBIT", default_value_t = 128)]
     audio_bitrate: u64,
+    /// Send an FLV file in a loop, with its own bitrate and frame rate, instead of synthetic frames.
+    #[arg(long, value_name = "FLV")]
+    file: Option<PathBuf>,
     /// Once all have joined: percent of the players whose audio the node mutes, by its API.
     #[arg(long, value_name = "PERCENT", default_value_t = 0)]
     mute_audio: u8,
@@ -206,7 +214,12 @@ impl Cli {
             return Ok(report.is_complete());
         }
         allow_files(self.publishers + self.players + self.late + SPARE_FILES)?;
-        let report = crate::run(&self.load(), |progress: &Progress| {
+        let clip = self.file.as_deref().map(read_clip).transpose()?;
+        let load = Load {
+            clip,
+            ..self.load()
+        };
+        let report = crate::run(&load, |progress: &Progress| {
             tell(self.quiet, progress);
             ControlFlow::Continue(())
         })?;
@@ -216,6 +229,14 @@ impl Cli {
         }
         Ok(report.is_complete())
     }
+}
+
+fn read_clip(path: &Path) -> anyhow::Result<Arc<Clip>> {
+    let clip = fs::read(path).map_err(Into::into);
+    let clip = clip.and_then(|file| Clip::parse(&file));
+    Ok(Arc::new(
+        clip.with_context(|| format!("reading {}", path.display()))?,
+    ))
 }
 
 fn most_files() -> usize {

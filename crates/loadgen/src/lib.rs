@@ -6,6 +6,7 @@
 
 pub mod cli;
 mod client;
+mod clip;
 mod clock;
 mod histogram;
 mod link;
@@ -25,6 +26,7 @@ mod tally;
 mod target;
 mod usage;
 
+pub use clip::Clip;
 pub use load::{Load, Ramp};
 pub use mutes::Mutes;
 pub use report::{Late, Progress, Report, Server, Spread, Step};

@@ -1,7 +1,9 @@
 //! What a run is to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clip::Clip;
 use crate::mutes::Mutes;
 use crate::source::Shape;
 use crate::target::Target;
@@ -39,6 +41,8 @@ pub struct Load {
     pub tick: Duration,
     /// What publishers send.
     pub shape: Shape,
+    /// What they send instead, if it is something recorded.
+    pub clip: Option<Arc<Clip>>,
     /// The server's process, to read its CPU time and memory; on this machine, of course.
     pub server: Option<u32>,
 }
@@ -81,6 +85,7 @@ impl Load {
             late_rate: 20,
             tick: Duration::from_secs(1),
             shape: Shape::default(),
+            clip: None,
             server: None,
         }
     }

@@ -40,10 +40,7 @@ pub(crate) fn frame(out: &mut Vec<u8>, gop: u64, nth: u64, size: usize, mark: Ma
     let start = out.len();
     out.extend([if nth == 0 { 0x17 } else { 0x27 }, 1, 0, 0, 0]);
 
-    let mut user_data = vec![USER_DATA, 5, u8::try_from(stamp::SIZE).unwrap_or(u8::MAX)];
-    mark.write(at, &mut user_data);
-    user_data.push(0x80);
-    unit(out, &user_data);
+    stamp_unit(out, mark, at);
 
     unit(out, &if nth == 0 { idr(gop) } else { skipped(nth) });
 
@@ -55,6 +52,14 @@ pub(crate) fn frame(out: &mut Vec<u8>, gop: u64, nth: u64, size: usize, mark: Ma
         }
         unit(out, &filler);
     }
+}
+
+/// Appends a stamp as a NAL unit of user data, which stands in front of a frame's own.
+pub(crate) fn stamp_unit(out: &mut Vec<u8>, mark: Mark, at: Stamp) {
+    let mut user_data = vec![USER_DATA, 5, u8::try_from(stamp::SIZE).unwrap_or(u8::MAX)];
+    mark.write(at, &mut user_data);
+    user_data.push(0x80);
+    unit(out, &user_data);
 }
 
 /// The stamp of a frame.

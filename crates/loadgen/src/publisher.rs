@@ -1,15 +1,13 @@
 //! A publisher: sends its stream on time, and says how late it was.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockgate_rtmp::chunk::kind;
-
 use crate::client::Said;
+use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::link::Link;
-use crate::picture;
-use crate::sound;
 use crate::source::{Shape, Source};
 
 /// A publisher.
@@ -17,16 +15,18 @@ use crate::source::{Shape, Source};
 pub(crate) struct Publisher {
     pub(crate) link: Link,
     shape: Shape,
+    clip: Option<Arc<Clip>>,
     /// How long after the others its stream starts, so that not all send at once.
     phase: Duration,
     source: Option<Source>,
 }
 
 impl Publisher {
-    pub(crate) fn new(link: Link, shape: Shape, phase: Duration) -> Self {
+    pub(crate) fn new(link: Link, shape: Shape, clip: Option<Arc<Clip>>, phase: Duration) -> Self {
         Self {
             link,
             shape,
+            clip,
             phase,
             source: None,
         }
@@ -60,12 +60,11 @@ impl Publisher {
     }
 
     fn start(&mut self) {
-        self.source = Some(Source::new(self.shape, Instant::now() + self.phase));
-        let client = &mut self.link.client;
-        client.send(kind::VIDEO, 0, &picture::header());
-        if self.shape.audio_bitrate > 0 {
-            client.send(kind::AUDIO, 0, &sound::header());
+        let source = Source::new(self.shape, self.clip.clone(), Instant::now() + self.phase);
+        for (kind, header) in source.headers() {
+            self.link.client.send(kind, 0, &header);
         }
+        self.source = Some(source);
     }
 
     /// Sends what is due at `now`; returns how late the latest of it was.

@@ -26,8 +26,7 @@ pub(crate) fn frame(out: &mut Vec<u8>, size: usize, mark: Mark, at: Stamp) {
     let end = out.len() + size;
     let silence = Silence::Stereo.frame();
     out.extend([0xaf, 1]);
-    data_element(out, 0, stamp::SIZE);
-    mark.write(at, out);
+    stamp_element(out, mark, at);
     let mut tag = 1;
     while let Some(room) = end.checked_sub(out.len() + silence.len() + 3)
         && room > 0
@@ -38,6 +37,12 @@ pub(crate) fn frame(out: &mut Vec<u8>, size: usize, mark: Mark, at: Stamp) {
         tag += 1;
     }
     out.extend(silence);
+}
+
+/// Appends a stamp as a data element, which stands in front of a frame's own.
+pub(crate) fn stamp_element(out: &mut Vec<u8>, mark: Mark, at: Stamp) {
+    data_element(out, 0, stamp::SIZE);
+    mark.write(at, out);
 }
 
 /// The head of a byte-aligned data element; `length` bytes follow.

@@ -1,9 +1,11 @@
 //! One publisher's stream: which frame is due when, and its bytes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockgate_rtmp::chunk::kind;
 
+use crate::clip::Clip;
 use crate::picture;
 use crate::sound;
 use crate::stamp::{Mark, Stamp};
@@ -49,30 +51,45 @@ pub(crate) struct Due {
 #[derive(Debug)]
 pub(crate) struct Source {
     shape: Shape,
+    /// What is sent instead of synthetic frames.
+    clip: Option<Arc<Clip>>,
     start: Instant,
     video: u64,
     audio: u64,
 }
 
 impl Source {
-    pub(crate) fn new(shape: Shape, start: Instant) -> Self {
+    pub(crate) fn new(shape: Shape, clip: Option<Arc<Clip>>, start: Instant) -> Self {
         Self {
             shape,
+            clip,
             start,
             video: 0,
             audio: 0,
         }
     }
 
+    /// What configures decoders, and goes out first: kinds and payloads.
+    pub(crate) fn headers(&self) -> Vec<(u8, Vec<u8>)> {
+        if let Some(clip) = &self.clip {
+            let headers = clip.headers();
+            return headers.map(|(kind, body)| (kind, body.to_vec())).collect();
+        }
+        let mut headers = vec![(kind::VIDEO, picture::header())];
+        if self.shape.audio_bitrate > 0 {
+            headers.push((kind::AUDIO, sound::header()));
+        }
+        headers
+    }
+
     /// The next message.
     pub(crate) fn due(&self) -> Due {
-        let rate = u64::from(self.shape.frame_rate.max(1));
-        let video = self.video * 1_000_000_000 / rate;
-        let audio = self.audio * sound::SAMPLES * 1_000_000_000 / sound::RATE;
-        let (kind, nanos) = if self.shape.audio_bitrate > 0 && audio < video {
-            (kind::AUDIO, audio)
-        } else {
-            (kind::VIDEO, video)
+        let (kind, nanos) = match &self.clip {
+            Some(clip) => {
+                let (kind, millis) = clip.due(self.sent());
+                (kind, millis * 1_000_000)
+            }
+            None => self.due_synthetic(),
         };
         Due {
             kind,
@@ -82,21 +99,43 @@ impl Source {
         }
     }
 
+    fn due_synthetic(&self) -> (u8, u64) {
+        let rate = u64::from(self.shape.frame_rate.max(1));
+        let video = self.video * 1_000_000_000 / rate;
+        let audio = self.audio * sound::SAMPLES * 1_000_000_000 / sound::RATE;
+        if self.shape.audio_bitrate > 0 && audio < video {
+            (kind::AUDIO, audio)
+        } else {
+            (kind::VIDEO, video)
+        }
+    }
+
+    /// Messages sent so far.
+    fn sent(&self) -> usize {
+        usize::try_from(self.video + self.audio).unwrap_or(usize::MAX)
+    }
+
     /// Appends the payload of the message that is due, sent at `sent` on the run's clock, and goes
     /// on to the next.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, sent: u64, mark: Mark) {
-        if self.due().kind == kind::AUDIO {
-            let number = self.audio;
-            self.audio += 1;
-            let size = self.shape.audio_bitrate * sound::SAMPLES / sound::RATE / 8;
-            sound::frame(out, bytes(size), mark, Stamp { sent, number });
+        let (is_audio, at) = (self.due().kind == kind::AUDIO, self.sent());
+        let track = if is_audio {
+            &mut self.audio
         } else {
-            let number = self.video;
-            self.video += 1;
+            &mut self.video
+        };
+        let number = *track;
+        *track += 1;
+        let stamp = Stamp { sent, number };
+        if let Some(clip) = &self.clip {
+            clip.write(at, out, mark, stamp);
+        } else if is_audio {
+            let size = self.shape.audio_bitrate * sound::SAMPLES / sound::RATE / 8;
+            sound::frame(out, bytes(size), mark, stamp);
+        } else {
             let gop = u64::from(self.shape.gop.max(1));
             let (gop, nth) = (number / gop, number % gop);
-            let size = self.frame_size(nth);
-            picture::frame(out, gop, nth, size, mark, Stamp { sent, number });
+            picture::frame(out, gop, nth, self.frame_size(nth), mark, stamp);
         }
     }
 
@@ -121,7 +160,7 @@ mod tests {
     fn ten_seconds_have_the_bitrate_and_the_frames_asked_for() {
         let shape = Shape::default();
         let start = Instant::now();
-        let mut source = Source::new(shape, start);
+        let mut source = Source::new(shape, None, start);
         let (mark, mut bits, mut frames) = (Mark::new(), [0, 0], [0, 0]);
         let mut before = start;
         loop {

@@ -26,7 +26,7 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Run<'_, W> {
         let link = self.link(Role::Publish, &stream, None, at)?;
         let frame = Duration::from_secs(1) / load.shape.frame_rate.max(1);
         let share = at as f64 / load.publishers.max(1) as f64;
-        let publisher = Publisher::new(link, load.shape, frame.mul_f64(share));
+        let publisher = Publisher::new(link, load.shape, load.clip.clone(), frame.mul_f64(share));
         self.publishers.push(Some(publisher));
         Ok(())
     }

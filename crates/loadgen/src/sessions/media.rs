@@ -4,15 +4,12 @@
 use std::time::Instant;
 
 use anyhow::Context;
-use lockgate_rtmp::chunk::kind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::member::{Desk, News};
 use crate::client::{Client, Role, Said};
 use crate::clock::Clock;
-use crate::picture;
-use crate::sound;
 use crate::source::{Shape, Source};
 use crate::target::Target;
 
@@ -31,11 +28,10 @@ pub(crate) async fn publish(
 ) -> anyhow::Result<()> {
     let (mut socket, mut client) = start(Role::Publish, url).await?;
     let clock = Clock::new();
-    client.send(kind::VIDEO, 0, &picture::header());
-    if shape.audio_bitrate > 0 {
-        client.send(kind::AUDIO, 0, &sound::header());
+    let mut source = Source::new(shape, None, Instant::now());
+    for (kind, header) in source.headers() {
+        client.send(kind, 0, &header);
     }
-    let mut source = Source::new(shape, Instant::now());
     let _ = desk.send((place, News::Sent(Instant::now())));
     let (mut payload, mut scratch) = (Vec::new(), vec![0; 1024]);
     loop {
