@@ -42,7 +42,7 @@ Examples:
       200 streams (room0 to room199) of 5 players each.
   lockgate-loadgen --publishers 0 --players 500 rtmp://127.0.0.1/live/demo
       Only players, of what ffmpeg publishes; its frames carry no time, so no delay is measured.
-  taskset -c 0 lockgate run & taskset -c 1 lockgate-loadgen --players 1000 --pid $!
+  taskset -c 0 lockgate run & taskset -c 1 lockgate-loadgen --players 1000 --spin --pid $!
       Node and load on a core each: compare CPU a message between servers.
   lockgate-loadgen --file recorded.flv --publishers 20
       20 streams of what was recorded. H.264 and AAC carry the time as synthetic frames do; of other
@@ -134,6 +134,10 @@ pub(crate) struct Cli {
     /// How many of these a second.
     #[arg(long, value_name = "N", default_value_t = 20)]
     late_rate: u32,
+    /// Never sleep, so that the server is not charged for waking players up, as on a network it would
+    /// not be. Needs a core of its own, whose use then is the time in which there was work.
+    #[arg(long)]
+    spin: bool,
     /// Options from a TOML file, or one of those that come along.
     #[arg(long, value_name = "FILE|NAME", long_help = preset_help())]
     preset: Option<String>,
@@ -184,6 +188,7 @@ impl Cli {
         Load {
             mutes: (mutes.audio + mutes.video > 0).then_some(mutes),
             ramp,
+            spin: self.spin,
             late: self.late,
             late_rate: self.late_rate,
             publishers: self.publishers,

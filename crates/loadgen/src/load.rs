@@ -39,6 +39,8 @@ pub struct Load {
     pub late_rate: u32,
     /// How often progress is told.
     pub tick: Duration,
+    /// Never sleeps, but looks for what is there all the time.
+    pub spin: bool,
     /// What publishers send.
     pub shape: Shape,
     /// What they send instead, if it is something recorded.
@@ -84,6 +86,7 @@ impl Load {
             late: 0,
             late_rate: 20,
             tick: Duration::from_secs(1),
+            spin: false,
             shape: Shape::default(),
             clip: None,
             server: None,

@@ -112,7 +112,8 @@ pub struct Report {
     /// How more and more players fared, when they were to; what else is here is of the last step
     /// that held.
     pub ramp: Vec<Step>,
-    /// CPU of this process, in percent of a core: near 100, it is this that is measured.
+    /// CPU of this process, in percent of a core; of one that spins, the time in which there was
+    /// work. Near 100, it is this that is measured.
     pub own_cpu_percent: f64,
     /// How late the latest frame was sent.
     pub send_late_ms: f64,
@@ -212,6 +213,7 @@ pub(crate) struct Measured {
     pub(crate) rss_at_start: u64,
     pub(crate) rss_before: u64,
     pub(crate) late: Duration,
+    pub(crate) idle: Option<Duration>,
 }
 
 impl Report {
@@ -263,7 +265,10 @@ impl Report {
             server,
             late: None,
             ramp: Vec::new(),
-            own_cpu_percent: percent(cpu(measured.own)),
+            own_cpu_percent: match measured.idle {
+                Some(idle) => percent(seconds - idle.as_secs_f64()),
+                None => percent(cpu(measured.own)),
+            },
             send_late_ms: measured.late.as_secs_f64() * 1e3,
             failure,
         }

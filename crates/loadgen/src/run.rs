@@ -74,6 +74,8 @@ struct Run<'a, W> {
     ended: usize,
     failure: Option<String>,
     late: Duration,
+    /// Time in which a load that spins found nothing to do.
+    idle: Duration,
     begun: Option<Begin>,
     rss_at_start: u64,
     rss_before: u64,
@@ -118,6 +120,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             ended: 0,
             failure: None,
             late: Duration::ZERO,
+            idle: Duration::ZERO,
             begun: None,
             rss_at_start: server.rss_kib,
             rss_before: server.rss_kib,
@@ -169,7 +172,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         for player in self.players.iter_mut().flatten() {
             player.begin();
         }
-        self.late = Duration::ZERO;
+        (self.late, self.idle) = (Duration::ZERO, Duration::ZERO);
         self.begun = Some(self.begin());
         self.go_on(self.load.duration, |_| false)?;
         Ok(self.report())
@@ -246,6 +249,12 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             }
             if now >= end || self.stopped || done(self) {
                 return Ok(());
+            }
+            if self.load.spin {
+                if !self.serve(Duration::ZERO)? {
+                    self.idle += now.elapsed();
+                }
+                continue;
             }
             let next = self.due.peek().map_or(end, |Reverse((due, _))| *due);
             let wake = end.min(next).min(self.next_tick);
@@ -348,6 +357,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             rss_at_start: self.rss_at_start,
             rss_before: self.rss_before,
             late: self.late,
+            idle: self.load.spin.then_some(self.idle),
         };
         Report::new(
             self.load,

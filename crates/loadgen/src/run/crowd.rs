@@ -58,15 +58,16 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Run<'_, W> {
         Ok(link)
     }
 
-    /// Waits for sockets and serves them.
-    pub(super) fn serve(&mut self, time: Duration) -> anyhow::Result<()> {
+    /// Waits for sockets and serves them; whether there were any.
+    pub(super) fn serve(&mut self, time: Duration) -> anyhow::Result<bool> {
         match self.poll.poll(&mut self.events, Some(time)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             other => other.context("waiting for sockets")?,
         }
         let mut ready = std::mem::take(&mut self.ready);
         let events = self.events.iter();
         ready.extend(events.map(|event| (event.token().0, event.is_read_closed())));
+        let found = !ready.is_empty();
         for (place, closed) in ready.drain(..) {
             match place.checked_sub(self.load.publishers) {
                 None => self.serve_publisher(place),
@@ -74,7 +75,7 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Run<'_, W> {
             }
         }
         self.ready = ready;
-        Ok(())
+        Ok(found)
     }
 
     fn serve_publisher(&mut self, place: usize) {
