@@ -25,6 +25,9 @@ METHOD = """\
   `nice -n -10`, so that what else the machine does disturbs less. All is loopback.
 - Every run starts a fresh server and stops it. Rounds are interleaved, the order of servers turns around in every other
   round, and each figure is the median of its rounds.
+- The load never sleeps: it asks its sockets over and over (`--spin`). A player that sleeps is woken by the server's core,
+  which costs it microseconds a message where players are far between, and none on a network. Of a load that never sleeps,
+  *load* is the time in which there was work. In row 9 it shares the cores, so there it sleeps, in the runs on one core too.
 - Every player reads as soon as something is there. Some 50 of them, spread evenly, parse every message: they tell delay,
   losses and timestamps that go back. The others only count bytes (`recv` with `MSG_TRUNC`). A player that got less than
   nine tenths of the bytes of the one in the middle counts as behind.

@@ -135,6 +135,7 @@ class Bench:
                 *("taskset", "-c", load_cores, TARGET / "release/lockgate-loadgen"),
                 *("--preset", scenario.preset, "--quiet", "--json", "-"),
                 *("--pid", running.pid, "--api", f"127.0.0.1:{running.http}"),
+                *(["--spin"] if scenario.spin else []),
                 *self.scaled(scenario.preset),
                 f"rtmp://127.0.0.1:{running.port}/live/load",
             ]
