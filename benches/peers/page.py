@@ -209,14 +209,15 @@ def write(raw, out):
     versions = "; ".join(f"{name} {version}" for name, version in raw["versions"].items())
     scaled = "" if raw["scale"] == 1 else f" **All numbers of players and publishers were scaled by {raw['scale']}.**"
     rounds = "1 round" if raw["rounds"] == 1 else f"{raw['rounds']} rounds"
+    measured = f"Measured {raw['started']}, {rounds}, on {raw['machine']}. {versions}.{scaled}\n"
     parts = [
         INTRO,
-        f"Measured {raw['started']}, {rounds}, on {raw['machine']}. {versions}.{scaled}\n",
+        measured if raw["runs"] else "Nothing was measured yet.\n",
         "## Goals\n\nRatios are against nginx-rtmp in the same run.\n",
         goals(raw, results),
         drawn,
         "## All figures\n",
-        all_figures(results) + failures(raw),
+        (all_figures(results) + failures(raw)) or "None.\n",
         f"## What we lose\n\nWhere Lockgate with its defaults was behind by more than 2 %:\n\n{losses(results)}\n",
         METHOD,
         "What each run reported is in [benchmarks/results.json](benchmarks/results.json).\n",

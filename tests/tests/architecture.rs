@@ -22,12 +22,13 @@ const SIDES: [&str; 3] = ["ingest", "egress", "signalling"];
 const MAIN_LINES: usize = 30;
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "README.zh-CN.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/architecture.md",
+    "docs/benchmarks.md",
     "deploy/README.md",
     "fuzz/README.md",
 ];
