@@ -25,6 +25,7 @@ has_elements() {
 has curl || want curl
 { has ffmpeg && has ffprobe; } || want ffmpeg
 has rtmpdump || want rtmpdump
+{ [[ -n ${LOCKGATE_CHROMIUM:-} ]] || has chromium; } || want chromium
 has promtool || want prometheus
 has systemd-analyze || want systemd
 has shellcheck || want shellcheck
@@ -44,6 +45,7 @@ node_missing() {
         2>/dev/null
 }
 token_packages_missing() { ! cmp -s tests/tokens/package-lock.json "$tools/package-lock.json"; }
+browser_packages_missing() { ! cmp -s tests/browser/package-lock.json "$tools/browser/package-lock.json"; }
 has node || want nodejs
 has npm || want npm
 if { newer_ffmpeg_missing || token_builder_missing; } && ! python3 -m pip --version >/dev/null 2>&1; then
@@ -90,12 +92,19 @@ fi
 if token_builder_missing; then
     fetch_from_pypi "$token_builder"
 fi
-if token_packages_missing; then
-    echo "fetching what tests/tokens/package-lock.json names into $tools"
-    mkdir -p "$tools"
-    cp tests/tokens/package.json "$tools"
+# fetch_from_npm <folder with a package-lock.json> <where to>
+fetch_from_npm() {
+    echo "fetching what $1/package-lock.json names into $2"
+    mkdir -p "$2"
+    cp "$1/package.json" "$2"
     # The lock goes in last by its own name: it stands for an installation that is complete.
-    cp tests/tokens/package-lock.json "$tools/npm-shrinkwrap.json"
-    npm ci --prefix "$tools" --ignore-scripts --no-audit --no-fund --silent
-    mv "$tools/npm-shrinkwrap.json" "$tools/package-lock.json"
+    cp "$1/package-lock.json" "$2/npm-shrinkwrap.json"
+    npm ci --prefix "$2" --ignore-scripts --no-audit --no-fund --silent
+    mv "$2/npm-shrinkwrap.json" "$2/package-lock.json"
+}
+if token_packages_missing; then
+    fetch_from_npm tests/tokens "$tools"
+fi
+if browser_packages_missing; then
+    fetch_from_npm tests/browser "$tools/browser"
 fi

@@ -6,6 +6,7 @@
     reason = "what a test reads wrong may end the test"
 )]
 
+pub mod browser;
 pub mod child;
 pub mod client;
 pub mod clips;

@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 /// Names a newer ffmpeg than the distribution's, one that speaks enhanced RTMP.
 pub const FFMPEG_NEW_VARIABLE: &str = "LOCKGATE_FFMPEG_NEW";
 
+/// Names a Chromium other than the distribution's.
+pub const CHROMIUM_VARIABLE: &str = "LOCKGATE_CHROMIUM";
+
 /// Debian's ffmpeg: RTMP as of before the enhanced dialect. Quiet but for warnings, never asks.
 pub fn ffmpeg() -> Result<Command> {
     Ok(quiet_ffmpeg(&on_path("ffmpeg", "ffmpeg")?))
@@ -76,6 +79,23 @@ pub fn curl() -> Result<Command> {
     let mut command = Command::new(on_path("curl", "curl")?);
     command.args(["--silent", "--show-error", "--fail"]);
     Ok(command)
+}
+
+/// Node.js, once the browser and what drives it are known to be there.
+pub fn chromium_driver() -> Result<Command> {
+    if std::env::var_os(CHROMIUM_VARIABLE).is_none() {
+        on_path("chromium", "chromium")?;
+    }
+    let driver = target().join("test-tools/browser/node_modules/playwright-core");
+    if !driver.is_dir() {
+        bail!("no {}: run scripts/test-deps.sh", driver.display());
+    }
+    // Where scripts/test-deps.sh had to fetch a newer one.
+    let fetched = target().join("test-tools/bin/node");
+    if fetched.is_file() {
+        return Ok(Command::new(fetched));
+    }
+    Ok(Command::new(on_path("node", "nodejs")?))
 }
 
 /// Prometheus' checker of rules and of their unit tests.
