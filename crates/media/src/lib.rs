@@ -9,5 +9,6 @@ pub mod flv;
 pub mod packet;
 pub mod sequence;
 pub mod silence;
+pub mod tag;
 
 pub use packet::{Class, Head, Packet, Slices, Track};

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use crate::codec::AudioCodec;
 use crate::flv::{AudioTag, Part, VideoTag};
 use crate::silence::Silence;
+use crate::tag::Tag;
 
 /// The kind of a track. `Data` is metadata, cue points and other AMF messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,6 +114,7 @@ pub struct Packet {
     payload: Bytes,
     received: Instant,
     rtmp_head: OnceLock<Head>,
+    flv_tag: OnceLock<Tag>,
     stand_in: OnceLock<Option<Arc<Packet>>>,
 }
 
@@ -139,6 +141,7 @@ impl Packet {
             payload,
             received,
             rtmp_head: OnceLock::new(),
+            flv_tag: OnceLock::new(),
             stand_in: OnceLock::new(),
         }
     }
@@ -212,6 +215,11 @@ impl Packet {
     /// The RTMP chunk headers, filled by the first writer that needs them.
     pub fn rtmp_head(&self) -> &OnceLock<Head> {
         &self.rtmp_head
+    }
+
+    /// What stands around the payload in an FLV tag, made by the first player that needs it.
+    pub fn flv_tag(&self) -> &Tag {
+        self.flv_tag.get_or_init(|| Tag::new(self))
     }
 
     /// The silent packet that a muted player gets in place of this one; `None` where there is no
