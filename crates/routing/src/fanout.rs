@@ -61,7 +61,7 @@ pub(crate) enum Command {
 
 /// The handle of a fan-out task.
 pub(crate) struct Link {
-    pub(crate) protocol: &'static str,
+    pub(crate) protocol: &'static Protocol,
     players: AtomicUsize,
     inbox: Mutex<Vec<Command>>,
     notify: Notify,
@@ -84,7 +84,7 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    pub(crate) fn new(protocol: &'static str) -> Self {
+    pub(crate) fn new(protocol: &'static Protocol) -> Self {
         Self {
             protocol,
             players: AtomicUsize::new(0),

@@ -21,6 +21,7 @@ pub mod router;
 mod stream;
 pub mod throttle;
 pub mod timeline;
+mod tracks;
 
 pub use admit::{Admission, Grant, Refusal};
 pub use config::{Config, Conflict, MutedAudio};
@@ -31,3 +32,4 @@ pub use player::{End, Ended, NotLive, Player, Protocol, Sink, Subscription};
 pub use publication::{Cut, Publication};
 pub use report::{GateReport, PlayerReport, PublisherReport, StreamReport, StreamState};
 pub use router::{PublishError, Router, SubscribeError};
+pub use tracks::Tracks;

@@ -17,8 +17,10 @@ use crate::id::{Origin, StreamId};
 use crate::report::{GateReport, PlayerReport};
 use crate::router::Seats;
 use crate::stream::{Phase, Stream};
+use crate::tracks::Tracks;
 
-/// How a protocol writes packets. Players of one protocol get the same bytes.
+/// How a protocol writes packets. Players of one protocol, which is one `static`, get the same
+/// bytes; several may have one name.
 pub struct Protocol {
     /// Its name, as metrics label it.
     pub name: &'static str,
@@ -170,6 +172,17 @@ impl Subscription {
                 Err(_) => Err(NotLive::TimedOut),
             },
             () = self.seat.kicked.notified() => Err(NotLive::Kicked),
+        }
+    }
+
+    /// The tracks that the stream has: once both have come, or `settle` after the first did, or
+    /// once the stream is over. Waits for as long as nothing comes.
+    pub async fn tracks(&self, settle: Duration) -> Tracks {
+        let mut phase = self.stream.phase.subscribe();
+        let mut seen = self.stream.seen.subscribe();
+        tokio::select! {
+            tracks = crate::tracks::settled(&mut seen, settle) => tracks,
+            _ = phase.wait_for(|phase| *phase == Phase::Ended) => Tracks::default(),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::player::{End, Seat, Subscription};
 use crate::publication::{Cut, Publication, Waiting};
 use crate::report::StreamReport;
-use crate::stream::{Stream, TakeUp};
+use crate::stream::{Phase, Stream, TakeUp};
 
 /// Why a publisher got no stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -212,6 +212,12 @@ impl Router {
     /// One stream.
     pub fn stream(&self, id: &StreamId) -> Option<StreamReport> {
         self.seats.streams.get(id).map(|stream| stream.report())
+    }
+
+    /// Whether a stream has a publisher, or had one a moment ago.
+    pub fn is_live(&self, id: &StreamId) -> bool {
+        let stream = self.seats.streams.get(id);
+        stream.is_some_and(|stream| *stream.phase.borrow() == Phase::Live)
     }
 
     /// Cuts a publisher, and its stream ends, or a player; `false` when it is neither.

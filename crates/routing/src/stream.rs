@@ -26,6 +26,7 @@ use crate::report::{PublisherReport, StreamReport, StreamState};
 use crate::ring::{Ring, View};
 use crate::throttle::Throttle;
 use crate::timeline::Timeline;
+use crate::tracks::{Seen, Tracks};
 
 /// Players that one fan-out task takes before a stream gets another.
 const PLAYERS_PER_TASK: usize = 64;
@@ -47,6 +48,7 @@ pub(crate) struct Stream {
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) seen: watch::Sender<Seen>,
     born: Instant,
     state: Mutex<State>,
     links: Mutex<Vec<Arc<Link>>>,
@@ -76,6 +78,8 @@ struct State {
     lease: Option<Arc<Lease>>,
     /// A frame has come since the lease was first used here.
     began: bool,
+    /// What this publication has sent so far.
+    tracks: Tracks,
 }
 
 #[derive(Debug)]
@@ -155,6 +159,7 @@ impl Stream {
             gate: Arc::new(Gate::new()),
             lease: None,
             began: false,
+            tracks: Tracks::default(),
         };
         metrics.streams.inc();
         Self {
@@ -162,6 +167,7 @@ impl Stream {
             config,
             metrics,
             phase: watch::Sender::new(Phase::Waiting),
+            seen: watch::Sender::default(),
             born: Instant::now(),
             state: Mutex::new(state),
             links: Mutex::new(Vec::new()),
@@ -215,6 +221,8 @@ impl Stream {
         state.need_key = true;
         // Another encoder: what it sends is not known before it says so.
         (state.video, state.audio) = (None, None);
+        state.tracks = Tracks::default();
+        self.seen.send_replace(Seen::default());
         state.timeline.resume();
         state.ring.change_publisher();
         let epoch = state.epoch;
@@ -339,6 +347,10 @@ impl Stream {
             }
             _ => {}
         }
+        if state.tracks.add(track) {
+            self.seen
+                .send_modify(|seen| seen.are(state.tracks, received));
+        }
         let silence = match track {
             Track::Audio => state.audio.and_then(|format| format.silence()),
             Track::Video | Track::Data => None,
@@ -416,7 +428,9 @@ impl Stream {
     ) -> Arc<Link> {
         let protocol = sink.protocol();
         let mut links = self.links.lock();
-        let mut mine = links.iter().filter(|link| link.protocol == protocol.name);
+        let mut mine = links
+            .iter()
+            .filter(|link| std::ptr::eq(link.protocol, protocol));
         let count = mine.clone().count();
         let emptiest = mine.by_ref().min_by_key(|link| link.players());
         let link = match emptiest {
@@ -426,7 +440,7 @@ impl Stream {
                 Arc::clone(link)
             }
             _ => {
-                let link = Arc::new(Link::new(protocol.name));
+                let link = Arc::new(Link::new(protocol));
                 links.push(Arc::clone(&link));
                 let fanout = Fanout::new(Arc::clone(self), Arc::clone(&link), protocol);
                 self.tasks.spawn(fanout.run());
