@@ -214,6 +214,16 @@ impl Member {
         Ok(answer["PullUrl"].as_str().context("PullUrl")?.to_owned())
     }
 
+    /// Asks for a pull URL of a form.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn subscribe_as(&mut self, uid: &str, form: &str) -> Result<String> {
+        let answer = self.ask("Subscribe", &json!({"UserId": uid, "Form": form}))?;
+        let url = answer["PullUrl"].as_str();
+        Ok(url.with_context(|| answer.to_string())?.to_owned())
+    }
+
     /// Mutes or unmutes what comes from a user.
     ///
     /// # Errors

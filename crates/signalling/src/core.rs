@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::names::AppId;
 use crate::token::{self, Bearer, Certificate, Privileges, TokenError};
 use crate::url::{Kind, UrlId};
+use crate::wire::Form;
 
 /// The port that RTMP URLs need not name.
 const RTMP_PORT: u16 = 1935;
@@ -131,6 +132,23 @@ impl Core {
                 let port = self.config.rtmp_port;
                 format!("rtmp://{}:{port}/{app}/{name}", arrival.host)
             }
+        }
+    }
+
+    /// A pull URL of a form. Those of HTTP are where the gateway and the WebSocket are.
+    pub(crate) fn pull_url(&self, form: Form, app: &AppId, id: UrlId, arrival: &Arrival) -> String {
+        let scheme = match (form, arrival.secure) {
+            (Form::Rtmp, _) => return self.url(Kind::Pull, app, id, arrival),
+            (Form::HttpFlv, false) => "http",
+            (Form::HttpFlv, true) => "https",
+            (Form::WsFlv, false) => "ws",
+            (Form::WsFlv, true) => "wss",
+        };
+        let name = self.channels.book.name(Kind::Pull, id);
+        let host = self.config.public_host.as_ref().unwrap_or(&arrival.host);
+        match self.config.public_port.or(arrival.port) {
+            Some(port) => format!("{scheme}://{host}:{port}/{app}/{name}.flv"),
+            None => format!("{scheme}://{host}/{app}/{name}.flv"),
         }
     }
 

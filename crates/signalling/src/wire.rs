@@ -62,6 +62,18 @@ pub(crate) enum Target {
     Video,
 }
 
+/// What a pull URL is for: our addition, in `Subscribe`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) enum Form {
+    /// RTMP, as deployed clients expect.
+    #[default]
+    Rtmp,
+    /// FLV over HTTP.
+    HttpFlv,
+    /// FLV over WebSocket.
+    WsFlv,
+}
+
 /// What a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Role {
@@ -98,7 +110,7 @@ pub(crate) enum Request {
     SetRole(Role),
     Publish(Target),
     UnPublish,
-    Subscribe(Uid),
+    Subscribe(Uid, Form),
     UnSubscribe(Uid),
     MuteRemote(Uid, Mutes),
     MuteLocal(Mutes),
@@ -149,7 +161,7 @@ impl Envelope {
             "SetRole" => Request::SetRole(role(content)?),
             "Publish" => Request::Publish(target(content)?),
             "UnPublish" => Request::UnPublish,
-            "Subscribe" => Request::Subscribe(user(content)?),
+            "Subscribe" => Request::Subscribe(user(content)?, form(content)?),
             "UnSubscribe" => Request::UnSubscribe(user(content)?),
             "MuteRemoteStream" => Request::MuteRemote(user(content)?, mutes(content)?),
             "MuteLocalStream" => Request::MuteLocal(mutes(content)?),
@@ -208,6 +220,19 @@ fn target(content: &Value) -> Result<Target, Code> {
             "all" | "" => Ok(Target::All),
             "audio" => Ok(Target::Audio),
             "video" => Ok(Target::Video),
+            _ => Err(Code::Malformed),
+        },
+        Some(_) => Err(Code::Malformed),
+    }
+}
+
+fn form(content: &Value) -> Result<Form, Code> {
+    match content.get("Form") {
+        None | Some(Value::Null) => Ok(Form::Rtmp),
+        Some(Value::String(form)) => match form.as_str() {
+            "rtmp" | "" => Ok(Form::Rtmp),
+            "http-flv" => Ok(Form::HttpFlv),
+            "ws-flv" => Ok(Form::WsFlv),
             _ => Err(Code::Malformed),
         },
         Some(_) => Err(Code::Malformed),

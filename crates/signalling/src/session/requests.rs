@@ -55,14 +55,12 @@ impl Talk {
                 })?;
                 done
             }
-            Request::Subscribe(of) => {
+            Request::Subscribe(of, form) => {
                 let fresh = UrlId::random();
                 let id = channels.ask(place, |channel, uid, key, out| {
                     channel.subscribe(uid, key, &of, fresh, out)
                 })?;
-                let url = self
-                    .core
-                    .url(Kind::Pull, &place.room.app, id, &self.arrival);
+                let url = self.core.pull_url(form, &place.room.app, id, &self.arrival);
                 let answer = Answer {
                     user_id: Some(&of),
                     pull_url: Some(&url),

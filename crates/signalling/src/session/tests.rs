@@ -331,6 +331,36 @@ async fn a_stream_is_told_of_when_its_media_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pull_url_has_the_form_it_was_asked_for_and_is_where_the_client_came() {
+    let hidden = |config: &mut Config| {
+        config.public_host = Some("media.example".to_owned());
+        config.public_port = Some(8443);
+    };
+    for (node, base) in [
+        (node(), "rtc.example"),
+        (node_with(Arc::new(NoHooks), hidden), "media.example:8443"),
+    ] {
+        let mut a = node.join("a").await;
+        let mut b = node.join("b").await;
+        let _pushed = node.push(&a.publish().await);
+        assert_eq!(b.frame().await, notice("StreamAdded", "a"));
+        let mut urls = Vec::new();
+        for form in ["http-flv", "ws-flv", "rtmp"] {
+            let content = json!({"UserId": "a", "Form": form});
+            let answer = b.ask("Subscribe", content).await;
+            urls.push(answer["PullUrl"].as_str().unwrap().to_owned());
+        }
+        let (_, name) = parts(&urls[2]);
+        assert_eq!(urls[0], format!("http://{base}/live/{name}.flv"));
+        assert_eq!(urls[1], format!("ws://{base}/live/{name}.flv"));
+        let answer = b
+            .ask("Subscribe", json!({"UserId": "a", "Form": "hls"}))
+            .await;
+        assert_eq!(answer["Code"], json!(Code::Malformed));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn urls_die_with_what_they_are_bound_to() {
     let node = node();
     let (mut a, mut b) = (node.join("a").await, node.join("b").await);

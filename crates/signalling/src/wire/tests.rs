@@ -42,9 +42,23 @@ fn what_clients_send_is_read() {
         (
             "Subscribe",
             r#"{"UserId":"7","ChanId":"c"}"#,
-            Request::Subscribe(uid("7")),
+            Request::Subscribe(uid("7"), Form::Rtmp),
         ),
-        ("Subscribe", r#"{"UserId":7}"#, Request::Subscribe(uid("7"))),
+        (
+            "Subscribe",
+            r#"{"UserId":7}"#,
+            Request::Subscribe(uid("7"), Form::Rtmp),
+        ),
+        (
+            "Subscribe",
+            r#"{"UserId":"7","Form":"http-flv"}"#,
+            Request::Subscribe(uid("7"), Form::HttpFlv),
+        ),
+        (
+            "Subscribe",
+            r#"{"UserId":"7","Form":"ws-flv"}"#,
+            Request::Subscribe(uid("7"), Form::WsFlv),
+        ),
         (
             "UnSubscribe",
             r#"{"UserId":"a","ChanId":"c"}"#,
@@ -85,7 +99,7 @@ fn what_clients_send_is_read() {
     // A content that is an object and not a text is meant well.
     assert_eq!(
         request("Subscribe", &json!({"UserId": "a"})),
-        Ok(Request::Subscribe(uid("a")))
+        Ok(Request::Subscribe(uid("a"), Form::Rtmp))
     );
     assert_eq!(request("Logout", &Value::Null), Ok(Request::Logout));
 }
@@ -129,6 +143,8 @@ fn what_cannot_be_read_is_malformed_and_never_a_panic() {
         ("Subscribe", json!("")),
         ("Subscribe", json!("{")),
         ("Subscribe", json!("[]")),
+        ("Subscribe", json!({"UserId": "a", "Form": "hls"})),
+        ("Subscribe", json!({"UserId": "a", "Form": 1})),
         ("Subscribe", json!(r#"{"UserId":true}"#)),
         ("SetRole", json!(r#"{"Role":"king"}"#)),
         ("SetRole", json!(r#"{"Role":1}"#)),
