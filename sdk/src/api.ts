@@ -60,8 +60,13 @@ export interface PrivateCloud {
   Wss?: boolean;
 }
 
+/** What `subscribe` gives a URL for: an RTMP player, or one of FLV over HTTP or WebSocket. */
+export type PullForm = "rtmp" | "http-flv" | "ws-flv";
+
 export interface Parameters {
   ConfPriCloudAddr?: PrivateCloud;
+  /** The form of pull URLs; `"rtmp"` unless set. */
+  pullForm?: PullForm;
   /** In place of the platform's own network. */
   transport?: Transport;
 }
@@ -223,7 +228,7 @@ export interface Client {
   unpublish(): Promise<void>;
   unpublish(onSuccess?: (() => void) | null, onFailure?: OnFailure | null): void;
 
-  /** Gives the URL for a live-player in `RTC` mode. */
+  /** Gives the URL for a live-player in `RTC` mode, or one of the form of `pullForm`. */
   subscribe(uid: Uid): Promise<Subscription>;
   subscribe(
     uid: Uid,
@@ -266,7 +271,7 @@ export interface Client {
   renewToken(token: string): Promise<void>;
   renewToken(token: string, onSuccess?: (() => void) | null, onFailure?: OnFailure | null): void;
 
-  /** Sets where the node is. Counts from the next `join` on. */
+  /** Sets where the node is, and what pull URLs are for. Counts from the next `join` on. */
   setParameters(parameters: Parameters): Promise<void>;
   setParameters(
     parameters: Parameters,

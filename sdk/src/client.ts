@@ -9,6 +9,7 @@ import type {
   OnFailure,
   Parameters,
   PrivateCloud,
+  PullForm,
   Subscription,
   Transport,
   Uid,
@@ -47,6 +48,7 @@ export class LockgateClient implements Client {
   private destroyed = false;
   private server: PrivateCloud | undefined;
   private transport: Transport | undefined;
+  private pullForm: PullForm | undefined;
   private role: "Host" | "Audience" | undefined;
   private stay: Stay | undefined;
   /** What `rejoin` may go on with. */
@@ -202,8 +204,9 @@ export class LockgateClient implements Client {
 
   setParameters(parameters: Parameters, onSuccess?: Ok, onFailure?: Fail): any {
     return this.settle(onSuccess, onFailure, () => {
-      const { server, transport } = readParameters(parameters);
+      const { server, transport, pullForm } = readParameters(parameters);
       this.server = server ?? this.server;
+      this.pullForm = pullForm ?? this.pullForm;
       this.transport = transport ?? this.transport;
     });
   }
@@ -318,7 +321,7 @@ export class LockgateClient implements Client {
     const uids = new Uids();
     uids.own(uid, identity.uid);
     const emit = (event: EventName, ...args: any[]) => this.emitEvent(event, args);
-    return new Room(identity.channel, uids, emit);
+    return new Room(identity.channel, uids, emit, this.pullForm);
   }
 
   private emitEvent(event: EventName, args: any[]): void {

@@ -1,21 +1,27 @@
 /** What `setParameters` takes, read into what the gateway and the session run on. */
-import type { Parameters, PrivateCloud, Transport } from "./api";
+import type { Parameters, PrivateCloud, PullForm, Transport } from "./api";
 import { failure } from "./errors";
 
 /** A name or an address: a scheme or a port in it would be asked for ever, in vain. */
 const HOST = /^([a-zA-Z0-9._-]+|\[?[0-9a-fA-F:.]+\]?)$/;
 
+const FORMS: readonly PullForm[] = ["rtmp", "http-flv", "ws-flv"];
+
 export function readParameters(parameters: Parameters): {
   server: PrivateCloud | undefined;
   transport: Transport | undefined;
+  pullForm: PullForm | undefined;
 } {
   if (!parameters || typeof parameters !== "object") throw wrong("parameters are an object");
-  const { ConfPriCloudAddr: server, transport } = parameters;
+  const { ConfPriCloudAddr: server, transport, pullForm } = parameters;
   if (transport !== undefined) {
     const whole = typeof transport?.post === "function" && typeof transport.connect === "function";
     if (!whole) throw wrong("a transport has post and connect");
   }
-  return { server: server === undefined ? undefined : readServer(server), transport };
+  if (pullForm !== undefined && !FORMS.includes(pullForm)) {
+    throw wrong(`pullForm is one of ${FORMS.join(", ")}`);
+  }
+  return { server: server === undefined ? undefined : readServer(server), transport, pullForm };
 }
 
 function readServer(server: PrivateCloud): PrivateCloud {

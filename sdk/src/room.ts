@@ -4,7 +4,7 @@
  * This outlives connections. Whatever the node forgets, `restore` tells it again, in an order in
  * which nothing is heard or seen that was muted.
  */
-import type { EventName, Target } from "./api";
+import type { EventName, PullForm, Target } from "./api";
 import { LOST_AFTER, RECHECK_AFTER } from "./defaults";
 import { LockgateError, errors } from "./errors";
 import { log } from "./log";
@@ -54,6 +54,8 @@ export class Room {
     readonly channel: string,
     readonly uids: Uids,
     private readonly emit: Emit,
+    /** `undefined`: what the node gives who does not say. */
+    private readonly pullForm: PullForm | undefined,
   ) {}
 
   /** From now on this session is asked. */
@@ -293,7 +295,8 @@ export class Room {
   private ask(uid: string, lasting: boolean): Promise<any> {
     const remote = this.remotes.get(uid);
     if (remote?.muted) this.tellMute(uid, remote);
-    const content = { UserId: uid, ChanId: this.channel };
+    const content: Record<string, unknown> = { UserId: uid, ChanId: this.channel };
+    if (this.pullForm) content.Form = this.pullForm;
     return this.session.request({ cmd: "Subscribe", content, user: uid, lasting });
   }
 

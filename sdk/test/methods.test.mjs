@@ -254,3 +254,17 @@ test("a new token is told, and used from then on", async (t) => {
   await until(() => node.gatewayAsked.length === 2);
   assert.equal(node.gatewayAsked[1].token, "t2");
 });
+
+test("pull URLs are asked for in the form that was set, and in none otherwise", async (t) => {
+  const { node, newClient } = await serve(t);
+  const { client } = newClient();
+  await client.join(undefined, "room", 7);
+  await client.subscribe(8);
+  assert.deepEqual(node.last("Subscribe"), { UserId: "8", ChanId: "room" });
+  await client.leave();
+  await client.setParameters({ pullForm: "http-flv" });
+  await client.join(undefined, "room", 7);
+  await client.subscribe(8);
+  assert.deepEqual(node.last("Subscribe"), { UserId: "8", ChanId: "room", Form: "http-flv" });
+  assert.deepEqual(node.faults, []);
+});

@@ -118,6 +118,7 @@ const table = [
   ["ready", ["setParameters", { ConfPriCloudAddr: { ServerAdd: "a.test:8080" } }], "INVALID_ARGUMENT"],
   ["ready", ["setParameters", { ConfPriCloudAddr: { ServerAdd: "a", Port: 70000 } }], "INVALID_ARGUMENT"],
   ["ready", ["setParameters", { transport: {} }], "INVALID_ARGUMENT"],
+  ["ready", ["setParameters", { pullForm: "hls" }], "INVALID_ARGUMENT"],
   ["audience", ["publish", "all"], "AUDIENCE_MAY_NOT_PUBLISH"],
   ["audience", ["unpublish"], "NOT_PUBLISHED"],
 ];

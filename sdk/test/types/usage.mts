@@ -35,6 +35,9 @@ client.setParameters({ ConfPriCloudAddr: { ServerAdd: "host", Port: 8080, Wss: f
 
 const transport: Transport | undefined = webTransport({ WebSocket: class {} });
 client.setParameters({ transport });
+client.setParameters({ pullForm: "http-flv" });
+// @ts-expect-error: there is no such form.
+client.setParameters({ pullForm: "hls" });
 
 client.on("stream-added", (evt) => evt.uid);
 client.once("update-url", ({ uid, url }) => [uid, url]);
