@@ -6,11 +6,13 @@
     reason = "what a test reads wrong may end the test"
 )]
 
+pub mod authority;
 pub mod browser;
 pub mod child;
 pub mod client;
 pub mod clips;
 pub mod flv;
+pub mod http;
 pub mod member;
 pub mod node;
 pub mod raw;

@@ -127,6 +127,11 @@ impl TestNode {
         format!("rtmp://{}/live/{name}", self.rtmp)
     }
 
+    /// The URL of a stream in the default app, as FLV over HTTP.
+    pub fn flv(&self, name: &str) -> String {
+        format!("http://{}/live/{name}.flv", self.http)
+    }
+
     /// GETs a path of the API.
     ///
     /// # Errors

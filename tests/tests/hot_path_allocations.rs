@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockgate_media::Track;
+use lockgate_media::tag::{self, Framing};
 use lockgate_routing::config::RingLimits;
 use lockgate_routing::{
     Config, ConnectionId, Origin, Player, Protocol, Publication, Router, Sink, Source, StreamId,
@@ -43,14 +44,29 @@ const FRAME: &[u8] = &[0x27, 1, 0, 0, 0, 0x41];
 const AUDIO_HEADER: &[u8] = &[0xaf, 0, 0x11, 0x90];
 const AUDIO: &[u8] = &[0xaf, 1, 0x21];
 
-static PROTOCOL: Protocol = Protocol {
+static RTMP: Protocol = Protocol {
     name: "memory",
     slices: chunk::slices,
 };
+/// FLV in each of its framings.
+static FLV: [Protocol; 3] = [
+    Protocol {
+        name: "memory",
+        slices: |packet, into| tag::slices(packet, Framing::Bare, into),
+    },
+    Protocol {
+        name: "memory",
+        slices: |packet, into| tag::slices(packet, Framing::Chunk, into),
+    },
+    Protocol {
+        name: "memory",
+        slices: |packet, into| tag::slices(packet, Framing::Message, into),
+    },
+];
 
 /// Takes everything and counts it.
-#[derive(Debug, Clone, Default)]
-struct Memory(Arc<Taken>);
+#[derive(Debug, Clone)]
+struct Memory(Arc<Taken>, &'static Protocol);
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -60,7 +76,7 @@ struct Taken {
 
 impl Sink for Memory {
     fn protocol(&self) -> &'static Protocol {
-        &PROTOCOL
+        self.1
     }
 
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -84,7 +100,7 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    fn new(runtime: &'a Runtime, players: usize) -> Self {
+    fn new(runtime: &'a Runtime, players: usize, protocol: &'static Protocol) -> Self {
         let config = Config {
             // Every packet goes out at once, so every packet is a pass over all players.
             max_hold: Duration::ZERO,
@@ -106,7 +122,7 @@ impl<'a> Scene<'a> {
             publication.push(track, 0, payload, now).unwrap();
         }
         let join = |_| {
-            let memory = Memory::default();
+            let memory = Memory(Arc::default(), protocol);
             let subscription = router.subscribe(&stream, origin()).unwrap();
             (subscription.attach(Box::new(memory.clone())), memory)
         };
@@ -173,11 +189,11 @@ fn origin() -> Origin {
 }
 
 /// Allocations of pushing [`PACKETS`], and writes that each player got of them.
-fn cost(players: usize, muted: Option<Track>) -> (u64, u64) {
+fn cost(players: usize, muted: Option<Track>, protocol: &'static Protocol) -> (u64, u64) {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     // Streams start and end tasks of their own.
     let _entered = runtime.enter();
-    let mut scene = Scene::new(&runtime, players);
+    let mut scene = Scene::new(&runtime, players, protocol);
     scene.push(GOP);
     if let Some(track) = muted {
         scene.mute(track);
@@ -189,9 +205,9 @@ fn cost(players: usize, muted: Option<Track>) -> (u64, u64) {
 }
 
 /// One player and many cost the same, which is at most `each` allocations a packet.
-fn costs_the_same(muted: Option<Track>, each: u64, written: u64) {
+fn costs_the_same(muted: Option<Track>, protocol: &'static Protocol, each: u64, written: u64) {
     let packets = u64::from(PACKETS);
-    let (one, writes) = cost(1, muted);
+    let (one, writes) = cost(1, muted, protocol);
     assert_eq!(
         writes, written,
         "what is not dropped is written, packet by packet"
@@ -202,21 +218,30 @@ fn costs_the_same(muted: Option<Track>, each: u64, written: u64) {
         one >= packets,
         "each packet is one allocation at least: counting works"
     );
-    assert_eq!(cost(MANY, muted), (one, writes), "{MANY} players and one");
+    let many = cost(MANY, muted, protocol);
+    assert_eq!(many, (one, writes), "{MANY} players and one");
 }
 
 #[test]
 fn an_open_gate_allocates_nothing_for_a_packet_and_a_player() {
-    costs_the_same(None, 1, 600);
+    costs_the_same(None, &RTMP, 1, 600);
 }
 
 #[test]
 fn a_stand_in_for_muted_audio_is_made_once_for_all_players() {
     // The packet, and for every other one its silence: payload, shared count, packet.
-    costs_the_same(Some(Track::Audio), 3, 600);
+    costs_the_same(Some(Track::Audio), &RTMP, 3, 600);
 }
 
 #[test]
 fn muted_video_allocates_nothing_for_a_packet_and_a_player() {
-    costs_the_same(Some(Track::Video), 1, 300);
+    costs_the_same(Some(Track::Video), &RTMP, 1, 300);
+}
+
+#[test]
+fn tags_allocate_nothing_for_a_packet_and_a_player_however_they_are_framed() {
+    for protocol in &FLV {
+        costs_the_same(None, protocol, 1, 600);
+        costs_the_same(Some(Track::Audio), protocol, 3, 600);
+    }
 }

@@ -2,80 +2,17 @@
 //! checked, renewed and spoilt under load, limits shared with the plain listeners, and a stop.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lockgate_node::Config;
+use lockgate_tests::authority::{Authority, https, rtmps};
 use lockgate_tests::child::{self, Running};
 use lockgate_tests::clips::Clip;
 use lockgate_tests::flv::{self, Kind, Tag};
 use lockgate_tests::node::{PATIENCE, TestNode};
 use lockgate_tests::tools;
-use tempfile::TempDir;
-
-/// A certificate for this machine, in files of its own, that is its own authority.
-struct Authority(TempDir);
-
-impl Authority {
-    fn new() -> Result<Self> {
-        let authority = Self(tempfile::tempdir()?);
-        authority.renew()?;
-        Ok(authority)
-    }
-
-    fn cert(&self) -> PathBuf {
-        self.0.path().join("cert.pem")
-    }
-
-    fn key(&self) -> PathBuf {
-        self.0.path().join("key.pem")
-    }
-
-    fn renew(&self) -> Result<()> {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let made = rcgen::generate_simple_self_signed(names)?;
-        std::fs::write(self.cert(), made.cert.pem())?;
-        std::fs::write(self.key(), made.signing_key.serialize_pem())?;
-        Ok(())
-    }
-
-    /// A node with both listeners behind TLS.
-    fn node(&self, change: impl FnOnce(&mut Config)) -> Result<TestNode> {
-        TestNode::with(|config| {
-            config.tls.cert = self.cert();
-            config.tls.key = self.key();
-            config.tls.rtmps = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-            config.tls.https = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-            change(config);
-        })
-    }
-
-    /// ffmpeg's options, so that it does what it does not do by default: check.
-    fn checked(&self, ffmpeg: &mut Command) {
-        ffmpeg
-            .args(["-tls_verify", "1", "-ca_file"])
-            .arg(self.cert());
-    }
-
-    fn curl(&self, url: &str) -> Result<Command> {
-        let mut curl = tools::curl()?;
-        curl.arg("--cacert").arg(self.cert()).arg(url);
-        Ok(curl)
-    }
-}
-
-fn rtmps(node: &TestNode, name: &str) -> Result<String> {
-    let address = node.addresses().rtmps.context("an RTMPS listener")?;
-    Ok(format!("rtmps://{address}/live/{name}"))
-}
-
-fn https(node: &TestNode, path: &str) -> Result<String> {
-    let address = node.addresses().https.context("an HTTPS listener")?;
-    Ok(format!("https://{address}{path}"))
-}
 
 /// ffmpeg that pushes the clip over RTMPS.
 fn push(authority: &Authority, url: &str, options: &[&str]) -> Result<Command> {
@@ -187,6 +124,20 @@ fn curl_gets_the_same_over_https_and_trusts_nobody_else() -> Result<()> {
     ensure!(streams["items"].is_array(), "{streams}");
     assert!(node.metric("lockgate_connections_total", "\"https\"")? >= 3.0);
 
+    // By HTTP/2 as well; there too a page of another name (DNS rebinding) needs the token.
+    let mut curl = authority.curl(&https(&node, "/api/v1/streams")?)?;
+    curl.args(["--http2", "--write-out", "%{http_version}"]);
+    let answer = child::run(curl, PATIENCE)?.text();
+    ensure!(answer.ends_with("}2"), "{answer}");
+    let port = node.addresses().https.context("HTTPS")?.port();
+    let rebound = format!("https://evil.example:{port}/api/v1/streams");
+    let mut curl = authority.curl(&rebound)?;
+    curl.args(["--http2", "--insecure", "--resolve"]);
+    curl.arg(format!("evil.example:{port}:127.0.0.1"));
+    curl.args(["--write-out", "%{http_version} %{http_code}"]);
+    let refused = Running::start(curl)?.wait_with_deadline(PATIENCE)?;
+    assert_eq!(refused.stdout, b"2 401");
+
     // A session of signalling begins over TLS as well: "101 Switching Protocols".
     let mut curl = authority.curl(&https(&node, "/")?)?;
     curl.args(["--http1.1", "--include", "--max-time", "1"]);
@@ -233,8 +184,7 @@ fn a_renewed_certificate_is_taken_up_under_load_and_a_bad_one_is_not() -> Result
     };
     let (connection, before) = seen(&node)?;
 
-    let old = Authority(tempfile::tempdir()?);
-    std::fs::copy(authority.cert(), old.cert())?;
+    let old = authority.copy()?;
     let served = |authority: &Authority| -> Result<bool> {
         let curl = authority.curl(&https(&node, "/healthz")?)?;
         let answer = Running::start(curl)?.wait_with_deadline(PATIENCE)?;
@@ -247,8 +197,7 @@ fn a_renewed_certificate_is_taken_up_under_load_and_a_bad_one_is_not() -> Result
     })?;
     assert!(!served(&old)?);
 
-    let good = Authority(tempfile::tempdir()?);
-    std::fs::copy(authority.cert(), good.cert())?;
+    let good = authority.copy()?;
     // A certificate whose key has not come.
     std::fs::copy(old.cert(), authority.cert())?;
     let (_, then) = seen(&node)?;

@@ -14,7 +14,7 @@ use lockgate_media::Track;
 use lockgate_routing::throttle::Throttles;
 use lockgate_routing::{
     Admission, End, Ended, Holder, NotLive, Origin, Player, Protocol, Refusal, Router, Sink,
-    Source, SubscribeError, Subscription,
+    Source, Subscription,
 };
 use lockgate_rtmp::chunk;
 use lockgate_rtmp::connection::{Connection, Socket};
@@ -23,6 +23,7 @@ use prometheus::Registry;
 use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
+use crate::refused::Refused;
 
 /// The protocol's name in metrics and reports, and how it writes packets.
 pub static PROTOCOL: Protocol = Protocol {
@@ -32,15 +33,15 @@ pub static PROTOCOL: Protocol = Protocol {
 
 /// Bytes that the kernel may hold unsent for one player. More would only be delay: what a player
 /// cannot take stays in the ring, where it can be skipped.
-const UNSENT: u32 = 128 * 1024;
+pub(crate) const UNSENT: u32 = 128 * 1024;
 /// How long the farewell to a player may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves players.
 pub struct Egress {
-    router: Arc<Router>,
-    admission: Arc<dyn Admission>,
-    wait_for_publisher: Duration,
+    pub(crate) router: Arc<Router>,
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) wait_for_publisher: Duration,
     metrics: Metrics,
     refusals: Throttles,
 }
@@ -80,7 +81,10 @@ impl Egress {
         request: &PlayRequest,
         origin: Origin,
     ) -> ControlFlow<()> {
-        let (subscription, mut hold) = match self.admit(request, origin) {
+        let PlayRequest {
+            app, name, query, ..
+        } = request;
+        let (subscription, mut hold) = match self.admit(app, name, query, origin) {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(connection, &refused),
         };
@@ -104,50 +108,41 @@ impl Egress {
         play(connection, player, hold).await
     }
 
-    fn admit(
+    /// A place on the stream that a URL gives a right to.
+    pub(crate) fn admit(
         &self,
-        request: &PlayRequest,
+        app: &str,
+        name: &str,
+        query: &str,
         origin: Origin,
     ) -> Result<(Subscription, Hold), Refused> {
-        let grant = self
-            .admission
-            .play(&request.app, &request.name, &request.query)
-            .map_err(refused)?;
+        let grant = self.admission.play(app, name, query)?;
         // Whoever used this URL before is cut: a component that reconnects has lost its old one.
         let holder = match &grant.lease {
-            Some(lease) => Some(lease.take().ok_or_else(|| refused(Refusal::UrlDead))?),
+            Some(lease) => Some(lease.take().ok_or(Refusal::UrlDead)?),
             None => None,
         };
-        let subscription = self.router.subscribe(&grant, origin).map_err(|error| {
-            let label = match error {
-                SubscribeError::StreamFull => "stream_full",
-                SubscribeError::Draining => "draining",
-                _ => "full",
-            };
-            Refused {
-                label,
-                code: "NetStream.Play.Failed",
-                text: error.to_string(),
-            }
-        })?;
+        let subscription = self.router.subscribe(&grant, origin)?;
         Ok((subscription, Hold(holder)))
     }
 
     fn refuse(&self, connection: &mut Connection, refused: &Refused) -> ControlFlow<()> {
-        self.metrics
-            .refused
-            .with_label_values(&[refused.label])
-            .inc();
-        if let Some(times) = self.refusals.note(refused.label, Instant::now()) {
-            warn!(
-                reason = refused.label,
-                times, "player refused: {}", refused.text
-            );
-        }
-        connection
-            .session()
-            .reject_play(refused.code, &refused.text);
+        self.count(refused);
+        let code = match refused {
+            Refused::NotLive(..) => "NetStream.Play.StreamNotFound",
+            _ => "NetStream.Play.Failed",
+        };
+        connection.session().reject_play(code, &refused.to_string());
         ControlFlow::Break(())
+    }
+
+    /// Counts a refusal, and logs some: anyone can cause many.
+    pub(crate) fn count(&self, refused: &Refused) {
+        let label = refused.label();
+        self.metrics.refused.with_label_values(&[label]).inc();
+        if let Some(times) = self.refusals.note(label, Instant::now()) {
+            warn!(reason = label, times, "player refused: {refused}");
+        }
     }
 
     /// Waits for a publisher, and meanwhile for what the player says.
@@ -172,11 +167,9 @@ impl Egress {
                         connection.session().reject_play("NetStream.Play.Failed", text);
                         Waited::Gone(ControlFlow::Break(()))
                     }
-                    Err(why) => Waited::Refused(Refused {
-                        label: if why == NotLive::TimedOut { "not_found" } else { "ended" },
-                        code: "NetStream.Play.StreamNotFound",
-                        text: format!("nobody publishes {}", subscription.stream()),
-                    }),
+                    Err(why) => {
+                        Waited::Refused(Refused::NotLive(why, subscription.stream().clone()))
+                    }
                 },
                 () = hold.lost() => return Waited::Gone(ControlFlow::Break(())),
                 event = connection.next() => event,
@@ -201,30 +194,17 @@ enum Waited {
 }
 
 /// A connection's hold on the subscription its URL is bound to, if it is to one.
-struct Hold(Option<Holder>);
+#[derive(Debug)]
+pub(crate) struct Hold(Option<Holder>);
 
 impl Hold {
     /// Waits until the subscription is another connection's, or has ended.
-    async fn lost(&mut self) {
+    pub(crate) async fn lost(&mut self) {
         match &mut self.0 {
             Some(holder) => holder.lost().await,
             None => std::future::pending().await,
         }
     }
-}
-
-fn refused(refusal: Refusal) -> Refused {
-    Refused {
-        label: refusal.label(),
-        code: "NetStream.Play.Failed",
-        text: refusal.to_string(),
-    }
-}
-
-struct Refused {
-    label: &'static str,
-    code: &'static str,
-    text: String,
 }
 
 /// Reads a player's commands until it or its stream ends.
@@ -311,7 +291,7 @@ async fn part(connection: &mut Connection, ended: Ended) -> ControlFlow<()> {
     next
 }
 
-async fn write_all(socket: &Socket, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) async fn write_all(socket: &Socket, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         socket.writable().await?;
         match socket.try_write(bytes) {

@@ -98,13 +98,15 @@ pub struct Rtmp {
     pub max_message_size: usize,
 }
 
-/// The HTTP listener: metrics, health, API.
+/// The HTTP listener: streams as FLV, metrics, health, API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Where HTTP listens; off loopback it needs `api.token`.
     #[serde(with = "text::address")]
     pub listen: SocketAddr,
+    /// The origins of web pages that may read media; `*` is all of them.
+    pub cors_origins: Vec<String>,
 }
 
 /// The listeners behind TLS, and what they prove themselves with.

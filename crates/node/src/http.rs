@@ -1,26 +1,32 @@
-//! HTTP: `/metrics`, `/healthz`, `/readyz`, the admin API under `/api/v1`, and its OpenAPI
-//! document, which is made from the same routes that answer.
+//! HTTP: streams as FLV, `/metrics`, `/healthz`, `/readyz`, the admin API under `/api/v1`, and its
+//! OpenAPI document, which is made from the same routes that answer.
 
 mod api;
 mod auth;
 mod bans_api;
+mod carrier;
 mod channels_api;
 mod channels_model;
+mod cors;
 mod error;
+mod flv;
 mod model;
 mod pages;
+mod plain;
 mod server;
 mod signalling;
+mod stream_body;
 
 #[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::DefaultBodyLimit;
 use axum::{middleware, routing};
+use lockgate_egress::Egress;
 use lockgate_routing::Router;
 use lockgate_signalling::Signalling;
 use lockgate_signalling::desk::Desk;
@@ -30,8 +36,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Settings;
+use crate::metrics::Metrics;
+use crate::seats::Seats;
 use crate::secret::Secret;
 use auth::BearerScheme;
+use cors::Cors;
 use error::ApiError;
 pub(crate) use server::Server;
 
@@ -45,6 +54,10 @@ pub(crate) struct State {
     registry: Registry,
     ready: Arc<AtomicBool>,
     token: Option<Secret>,
+    egress: Arc<Egress>,
+    seats: Arc<Seats>,
+    metrics: Metrics,
+    cors: Cors,
     signalling: Signalling,
     desk: Desk,
     /// Bytes of the largest message of a WebSocket.
@@ -53,20 +66,33 @@ pub(crate) struct State {
     own_host: String,
 }
 
+/// What media needs of the node.
+#[derive(Debug)]
+pub(crate) struct Media {
+    pub(crate) router: Arc<Router>,
+    pub(crate) egress: Arc<Egress>,
+    pub(crate) seats: Arc<Seats>,
+}
+
 impl State {
     pub(crate) fn new(
         settings: &Settings,
-        router: Arc<Router>,
+        media: Media,
         registry: Registry,
+        metrics: Metrics,
         ready: Arc<AtomicBool>,
         signalling: Signalling,
         desk: Desk,
     ) -> Self {
         Self {
-            router,
+            router: media.router,
             registry,
             ready,
             token: settings.token.clone(),
+            egress: media.egress,
+            seats: media.seats,
+            metrics,
+            cors: Cors::new(&settings.config.http.cors_origins),
             signalling,
             desk,
             max_message: settings.config.signalling.max_message,
@@ -75,6 +101,12 @@ impl State {
                 IpAddr::V6(ip) => format!("[{ip}]"),
             },
         }
+    }
+}
+
+impl State {
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
     }
 }
 
@@ -137,7 +169,7 @@ fn service(state: State) -> axum::Router {
     let (router, document) = routes();
     router
         .route("/arapi/v1", routing::options(signalling::preflight))
-        .fallback(async || ApiError::no_such_route())
+        .fallback(flv::stream_or_nothing)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(middleware::from_fn_with_state(
             state.clone(),

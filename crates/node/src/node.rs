@@ -28,7 +28,8 @@ use crate::access::Access;
 use crate::config::{Config, Settings};
 use crate::http;
 use crate::metrics::Metrics;
-use crate::rtmp_listener::{FILES_OF_RTMPS, RtmpListener};
+use crate::rtmp_listener::{FILES_OF_TLS, RtmpListener};
+use crate::seats::Seats;
 use crate::start_error::StartError;
 use crate::tls::{self, Tls};
 
@@ -72,7 +73,8 @@ impl Node {
     )]
     pub async fn load(config: Config) -> Result<Self, StartError> {
         let settings = Settings::try_from(&config).map_err(StartError::Config)?;
-        let files_each = config.tls.rtmps.map_or(1, |_| FILES_OF_RTMPS);
+        let has_tls = config.tls.rtmps.or(config.tls.https).is_some();
+        let files_each = if has_tls { FILES_OF_TLS } else { 1 };
         crate::file_limit::raise(config.limits.connections.get(), files_each);
         let (rtmp, rtmp_addr) = listen("rtmp.listen", config.rtmp.listen)?;
         let (http, http_addr) = listen("http.listen", config.http.listen)?;
@@ -107,6 +109,8 @@ impl Node {
             config.egress.wait_for_publisher,
             &registry,
         )?;
+        let egress = Arc::new(egress);
+        let seats = Seats::new(&config.limits);
         let ready = Arc::new(AtomicBool::new(true));
         let acceptor = |listener, name| Acceptor::new(listener, name, metrics.accept_errors(name));
         let rtmp = RtmpListener::new(
@@ -114,15 +118,21 @@ impl Node {
             &settings,
             access,
             ingest,
-            egress,
+            Arc::clone(&egress),
+            Arc::clone(&seats),
             metrics.clone(),
         );
         let http = http::Server::new(
             acceptor(http, "http"),
             http::State::new(
                 &settings,
-                Arc::clone(&router),
+                http::Media {
+                    router: Arc::clone(&router),
+                    egress,
+                    seats,
+                },
                 registry,
+                metrics.clone(),
                 Arc::clone(&ready),
                 signalling.clone(),
                 desk.clone(),

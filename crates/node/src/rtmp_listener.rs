@@ -31,7 +31,7 @@ const RTMP: &str = "rtmp";
 const RTMPS: &str = "rtmps";
 
 /// Open files of a connection behind TLS: its own, and a pair to the task that decrypts.
-pub(crate) const FILES_OF_RTMPS: u32 = 3;
+pub(crate) const FILES_OF_TLS: u32 = 3;
 
 /// The listener and what its connections share.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) struct RtmpListener {
 struct Shared {
     access: Arc<Access>,
     ingest: Ingest,
-    egress: Egress,
+    egress: Arc<Egress>,
     metrics: Metrics,
     connection: ConnectionConfig,
     /// Peers that asked for what they may not have.
@@ -63,13 +63,14 @@ impl RtmpListener {
         settings: &Settings,
         access: Arc<Access>,
         ingest: Ingest,
-        egress: Egress,
+        egress: Arc<Egress>,
+        seats: Arc<Seats>,
         metrics: Metrics,
     ) -> Self {
         Self {
             acceptor,
             tls: None,
-            seats: Seats::new(&settings.config.limits),
+            seats,
             shared: Arc::new(Shared {
                 access,
                 ingest,

@@ -26,13 +26,14 @@ pub(crate) use pair::Pair;
 use reload::Certificate;
 pub(crate) use reload::Watch;
 
-/// HTTP/1.1 is what the server speaks. A client that offers protocols, and not this one, is refused
-/// (RFC 7301 §3.2); one that offers none is served.
+/// What the server speaks. A client that offers protocols, and none of these, is refused (RFC 7301
+/// §3.2); one that offers none is served HTTP/1.1.
 const HTTP_1_1: &[u8] = b"http/1.1";
+pub(crate) const HTTP_2: &[u8] = b"h2";
 
 /// Bytes that the kernel may hold unsent for one peer, and that a task may hold for the kernel:
 /// enough for a network that is far away, little beside what a player may be behind.
-const UNSENT: u32 = 64 * 1024;
+pub(crate) const UNSENT: u32 = 64 * 1024;
 
 /// The cryptography: ring builds with a C compiler alone, and in half the time of its successor.
 fn provider() -> Arc<CryptoProvider> {
@@ -72,7 +73,7 @@ impl Tls {
             Ok(config)
         };
         let mut https = config(1)?;
-        https.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        https.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
         let tls = Self {
             https: Terminator::new(https),
             // TLS 1.3 sends tickets after the handshake, which librtmp over GnuTLS takes for an error.

@@ -13,6 +13,7 @@ const RTMP_PORT: u16 = 1935;
 pub(super) fn banner(apps: &[App], addresses: &Addresses) -> String {
     let Addresses { rtmp, http, .. } = *addresses;
     let mut text = format!("lockgate {} is up\n\n", env!("CARGO_PKG_VERSION"));
+    let http = format!("http://{}", reachable(http));
     let authority = match reachable(rtmp) {
         address if address.port() == RTMP_PORT => host(address.ip()),
         address => address.to_string(),
@@ -36,6 +37,11 @@ pub(super) fn banner(apps: &[App], addresses: &Addresses) -> String {
             line(&mut text, "", &example);
         }
         line(&mut text, "watch", &watch);
+        let flv = match app.access {
+            AppAccess::Keys => "<name>.flv?key=<one of its play_keys>",
+            _ => "<name>.flv",
+        };
+        line(&mut text, "", &format!("{http}/{}/{flv}", app.name));
         if app.access == AppAccess::Open {
             line(
                 &mut text,
@@ -44,7 +50,6 @@ pub(super) fn banner(apps: &[App], addresses: &Addresses) -> String {
             );
         }
     }
-    let http = format!("http://{}", reachable(http));
     line(&mut text, "metrics", &format!("{http}/metrics"));
     line(&mut text, "API", &format!("{http}/api/v1/streams"));
     line(&mut text, "", &format!("{http}/api/v1/openapi.json"));
@@ -154,6 +159,10 @@ mod tests {
         );
         assert!(
             text.contains("ffplay -fflags nobuffer rtmp://127.0.0.1/live/demo\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("http://127.0.0.1:8080/live/<name>.flv\n"),
             "{text}"
         );
         assert!(text.contains("http://127.0.0.1:8080/metrics\n"), "{text}");

@@ -25,6 +25,9 @@ pub const MAX_MESSAGE_SIZE: usize = 8 * 1024 * 1024;
 /// Loopback only: the API needs no token there.
 pub const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
+/// Every origin: media asks for its URL alone.
+pub const CORS_ORIGINS: &str = "*";
+
 /// One line a connection and the warnings; `debug` adds what a protocol says.
 pub const LOG_FILTER: &str = "info";
 
@@ -164,6 +167,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: HTTP_LISTEN,
+            cors_origins: vec![CORS_ORIGINS.to_owned()],
         }
     }
 }

@@ -57,6 +57,7 @@ impl TryFrom<&Config> for Settings {
         if let Some(listen) = config.tls.https {
             check_http("tls.https", listen, &config.api.token)?;
         }
+        check_origins(&config.http.cors_origins)?;
         EnvFilter::try_new(&config.log.filter).map_err(|error| {
             invalid(
                 "log.filter",
@@ -338,6 +339,24 @@ fn check_http(key: &str, listen: SocketAddr, token: &str) -> Result<(), Invalid>
         ));
     }
     Ok(())
+}
+
+/// An origin is compared as browsers send it: without a path, and in lower case.
+fn check_origins(origins: &[String]) -> Result<(), Invalid> {
+    let is_origin = |origin: &str| {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        let is_host = |host: &str| {
+            !host.is_empty() && host.bytes().all(|it| it.is_ascii_graphic() && it != b'/')
+        };
+        origin == "*" || host.is_some_and(is_host) && *origin == origin.to_ascii_lowercase()
+    };
+    match origins.iter().position(|origin| !is_origin(origin)) {
+        None => Ok(()),
+        Some(index) => Err(invalid(
+            format!("http.cors_origins[{index}]"),
+            "expected \"*\" or an origin such as \"https://example.com\" or \"http://localhost:8000\"",
+        )),
+    }
 }
 
 /// Reads the certificate, where there is one; listeners need one.

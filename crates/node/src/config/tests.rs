@@ -289,6 +289,10 @@ fn keys_that_do_not_fit_each_other_are_refused() {
             &["rtmp.handshake_timeout=0"],
             "rtmp.handshake_timeout = \"0\": expected between 100ms and 1h",
         ),
+        (
+            &["http.cors_origins=['*', 'https://a.example/']"],
+            "http.cors_origins[1] = \"https://a.example/\": expected \"*\" or an origin",
+        ),
     ] {
         let error = load_sets(sets).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
@@ -296,6 +300,8 @@ fn keys_that_do_not_fit_each_other_are_refused() {
     }
     assert!(load_sets(&["http.listen=0.0.0.0:8080", "api.token=t"]).is_ok());
     assert!(load_sets(&["http.listen=[::1]:0"]).is_ok());
+    let origins = "http.cors_origins=['http://localhost:8000', 'https://a.example']";
+    assert!(load_sets(&[origins]).is_ok());
 }
 
 #[test]

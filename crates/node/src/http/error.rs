@@ -6,6 +6,8 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lockgate_egress::Refused;
+use lockgate_routing::Refusal;
 use lockgate_signalling::bans::BanError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -60,6 +62,66 @@ impl ApiError {
             "method_not_allowed",
             "this path does not take this method",
             "GET /api/v1/openapi.json lists the methods of every path",
+        )
+    }
+
+    pub(super) fn not_for_a_stream() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "a stream is watched, and that is all",
+            "GET it, or HEAD",
+        )
+    }
+
+    pub(super) fn not_a_websocket() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_websocket",
+            "this is no handshake of a WebSocket",
+            "RFC 6455 §4.1 says what one is; without Upgrade the same stream comes by HTTP",
+        )
+    }
+
+    pub(super) fn origin_not_allowed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "origin_not_allowed",
+            "pages of this origin may not watch",
+            "http.cors_origins of the node's config names those that may",
+        )
+    }
+
+    /// A player that is refused.
+    pub(super) fn not_played(refused: &Refused) -> Self {
+        let (status, next) = match refused {
+            Refused::Full(_) => return Self::full(refused.label(), refused.to_string()),
+            Refused::Url(Refusal::UnknownApp | Refusal::BadName) | Refused::NotLive(..) => (
+                StatusCode::NOT_FOUND,
+                "the path is /<app>/<name>.flv; the name is the one that is published",
+            ),
+            _ => (
+                StatusCode::FORBIDDEN,
+                "keys of an app go behind the path: ?key=<one of its play_keys>",
+            ),
+        };
+        Self::new(status, refused.label(), refused.to_string(), next)
+    }
+
+    /// No room, for now.
+    pub(super) fn full(code: &'static str, problem: String) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            code,
+            problem,
+            "come again in a few seconds, or ask another node",
+        )
+    }
+
+    pub(super) fn no_socket(error: &std::io::Error) -> Self {
+        Self::full(
+            "no_socket",
+            format!("the system has no socket left: {error}"),
         )
     }
 
@@ -220,6 +282,10 @@ impl From<PathRejection> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = HeaderValue::from_static("5");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response

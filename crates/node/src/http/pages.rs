@@ -1,7 +1,6 @@
 //! What probes, scrapers and people fetch: `/`, `/metrics`, health, the OpenAPI document.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::Extension;
 use axum::extract::State as AxumState;
@@ -25,6 +24,7 @@ impl Document {
 pub(super) const INDEX: &str = "\
 Lockgate media node
 
+/<app>/<name>.flv      a stream, for players that speak HTTP-FLV or WebSocket-FLV
 /metrics               Prometheus metrics
 /healthz               200 while the process works
 /readyz                200 while it takes connections, 503 once it stops
@@ -58,7 +58,7 @@ pub(super) async fn healthz() -> &'static str {
     (status = 200, description = "They should", body = String, content_type = "text/plain"),
     (status = 503, description = "The node is draining", body = String, content_type = "text/plain")))]
 pub(super) async fn readyz(AxumState(state): AxumState<State>) -> (StatusCode, &'static str) {
-    if state.ready.load(Ordering::Relaxed) {
+    if state.is_ready() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")

@@ -7,9 +7,11 @@ use axum::http::{Method, Request, Response, StatusCode};
 use lockgate_media::Track;
 use lockgate_routing::{ConnectionId, Origin, Publication, StreamId, Subscription};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use super::*;
+use crate::access::Access;
 use crate::config::Config;
 
 mod channels;
@@ -29,7 +31,7 @@ fn node(token: &str) -> Asked {
     config.api.token = token.to_owned();
     let settings = Settings::try_from(&config).unwrap();
     let registry = Registry::new();
-    crate::metrics::Metrics::new(&registry).unwrap();
+    let metrics = Metrics::new(&registry).unwrap();
     let router = Router::new(settings.routing(), &registry).unwrap();
     let ready = Arc::new(AtomicBool::new(true));
     let desk = Desk {
@@ -46,10 +48,19 @@ fn node(token: &str) -> Asked {
         &registry,
     )
     .unwrap();
+    let admission = Arc::new(Access::new(&settings.config.apps));
+    let wait = settings.config.egress.wait_for_publisher;
+    let egress = Egress::new(Arc::clone(&router), admission, wait, &registry).unwrap();
+    let media = Media {
+        router: Arc::clone(&router),
+        egress: Arc::new(egress),
+        seats: Seats::new(&settings.config.limits),
+    };
     let state = State::new(
         &settings,
-        Arc::clone(&router),
+        media,
         registry,
+        metrics,
         Arc::clone(&ready),
         signalling.clone(),
         desk,
@@ -70,6 +81,9 @@ impl Asked {
     }
 
     async fn raw(&self, peer: &str, mut request: Request<Body>) -> Response<Body> {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let carrier = carrier::Carrier::new(permit, None);
+        request.extensions_mut().insert(carrier);
         request.extensions_mut().insert(Peer(peer.parse().unwrap()));
         self.service.clone().oneshot(request).await.unwrap()
     }

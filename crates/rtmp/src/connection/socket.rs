@@ -73,6 +73,11 @@ impl Socket {
         either!(self, socket => socket.poll_write_ready(cx))
     }
 
+    /// Something to read, for hand-written futures; one task may wait at a time.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, socket => socket.poll_read_ready(cx))
+    }
+
     /// Reads what is there. A read that leaves room in `buffer` has emptied the socket, which then
     /// counts as unreadable until more comes: the next wait needs no read to find that out.
     ///
@@ -137,7 +142,10 @@ impl Socket {
     }
 
     /// Ends the stream of bytes to the peer.
-    pub(super) fn finish(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The peer is gone.
+    pub fn finish(&self) -> io::Result<()> {
         either!(self, socket => SockRef::from(socket).shutdown(Shutdown::Write))
     }
 }

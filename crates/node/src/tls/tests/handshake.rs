@@ -23,11 +23,12 @@ async fn both_versions_are_spoken() {
 }
 
 #[tokio::test]
-async fn https_insists_on_http_1_1_where_a_client_names_protocols_and_rtmps_does_not() {
+async fn https_speaks_http_2_or_1_1_where_a_client_names_protocols_and_rtmps_does_not_ask() {
     let issued = Issued::new();
     let (tls, _) = issued.tls();
     for (offered, picked) in [
-        (&["h2", "http/1.1"][..], Some(HTTP_1_1)),
+        (&["http/1.1", "h2"][..], Some(HTTP_2)),
+        (&["h2"], Some(HTTP_2)),
         (&["http/1.1"], Some(HTTP_1_1)),
         (&[], None),
     ] {
@@ -35,12 +36,12 @@ async fn https_insists_on_http_1_1_where_a_client_names_protocols_and_rtmps_does
         client.unwrap();
         assert_eq!(server.unwrap().get_ref().1.alpn_protocol(), picked);
     }
-    let h2 = issued.client(ALL_VERSIONS, &["h2"]);
-    let (client, server) = shaken(&h2, &tls.https).await;
+    let other = issued.client(ALL_VERSIONS, &["spdy/3"]);
+    let (client, server) = shaken(&other, &tls.https).await;
     let told = client.unwrap_err().to_string();
     assert!(told.contains("NoApplicationProtocol"), "{told}");
     assert_eq!(server.unwrap_err().label(), "tls");
-    let (client, server) = shaken(&h2, &tls.rtmps).await;
+    let (client, server) = shaken(&other, &tls.rtmps).await;
     client.unwrap();
     server.unwrap();
 }
