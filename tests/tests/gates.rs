@@ -267,7 +267,7 @@ fn record_muted(clip: Clip, tracks: &[&str], steady: Kind) -> Result<Recorded> {
     node.turn("muted", &switches("closed"))?;
     recording.grow(&node, steady, CLOSED)?;
     node.turn("muted", &switches("open"))?;
-    recording.grow(&node, Kind::Video, CLOSED + 1500)?;
+    recording.grow(&node, steady, 1500)?;
     let effect = node.metric("lockgate_mute_effect_seconds_count", "")?;
     ensure!(effect >= 2.0, "two turns were to be measured, not {effect}");
     recording.end()
