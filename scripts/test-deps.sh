@@ -26,6 +26,7 @@ has curl || want curl
 { has ffmpeg && has ffprobe; } || want ffmpeg
 has rtmpdump || want rtmpdump
 { [[ -n ${LOCKGATE_CHROMIUM:-} ]] || has chromium; } || want chromium
+{ has nginx || [[ -x /usr/sbin/nginx ]]; } || want nginx-light
 has promtool || want prometheus
 has systemd-analyze || want systemd
 has shellcheck || want shellcheck

@@ -103,6 +103,15 @@ pub fn promtool() -> Result<Command> {
     Ok(Command::new(on_path("promtool", "prometheus")?))
 }
 
+/// nginx, which Debian keeps where only root looks.
+pub fn nginx() -> Result<Command> {
+    let sbin = PathBuf::from("/usr/sbin/nginx");
+    match sbin.is_file() {
+        true => Ok(Command::new(sbin)),
+        false => Ok(Command::new(on_path("nginx", "nginx-light")?)),
+    }
+}
+
 /// systemd's checker of unit files; it needs no running systemd.
 pub fn systemd_analyze() -> Result<Command> {
     Ok(Command::new(on_path("systemd-analyze", "systemd")?))

@@ -6,6 +6,7 @@
 pub mod defaults;
 mod error;
 mod layers;
+mod network;
 mod settings;
 mod show;
 pub mod text;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use error::{ConfigError, Origin};
+pub use network::Network;
 pub use settings::{Invalid, Settings};
 
 /// Everything an operator can set. `Config::default()` is a node on loopback with one open app.
@@ -107,6 +109,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// The origins of web pages that may read media; `*` is all of them.
     pub cors_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// The listeners behind TLS, and what they prove themselves with.

@@ -10,6 +10,7 @@ mod channels_model;
 mod cors;
 mod error;
 mod flv;
+mod forwarded;
 mod model;
 mod pages;
 mod plain;
@@ -35,7 +36,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::Settings;
+use crate::config::{Network, Settings};
 use crate::metrics::Metrics;
 use crate::seats::Seats;
 use crate::secret::Secret;
@@ -64,6 +65,8 @@ pub(crate) struct State {
     max_message: usize,
     /// The host of clients that name none.
     own_host: String,
+    /// Proxies that are believed about whom they were asked by.
+    trusted_proxies: Arc<[Network]>,
 }
 
 /// What media needs of the node.
@@ -100,6 +103,7 @@ impl State {
                 IpAddr::V4(ip) => ip.to_string(),
                 IpAddr::V6(ip) => format!("[{ip}]"),
             },
+            trusted_proxies: settings.config.http.trusted_proxies.clone().into(),
         }
     }
 }

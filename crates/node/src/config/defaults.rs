@@ -168,6 +168,7 @@ impl Default for Http {
         Self {
             listen: HTTP_LISTEN,
             cors_origins: vec![CORS_ORIGINS.to_owned()],
+            trusted_proxies: Vec::new(),
         }
     }
 }

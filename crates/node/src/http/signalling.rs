@@ -15,8 +15,8 @@ use futures_util::SinkExt;
 use lockgate_signalling::transport::{Broken, Received, Text, Transport};
 use lockgate_signalling::{Arrival, Signalling};
 
-use super::pages;
 use super::{OverTls, Peer, State};
+use super::{forwarded, pages};
 
 /// What a WebSocket holds to read into, and to collect frames in: most frames are smaller.
 const BUFFER: usize = 1024;
@@ -107,13 +107,14 @@ impl State {
         let authority: Option<Authority> = authority;
         let proto = headers.get("x-forwarded-proto");
         Arrival {
-            peer: peer.to_canonical(),
+            peer: forwarded::client(peer, headers, &self.trusted_proxies),
             host: match &authority {
                 Some(authority) => authority.host().to_owned(),
                 None => self.own_host.clone(),
             },
             port: authority.and_then(|authority| authority.port_u16()),
-            // A proxy in front may have ended the TLS.
+            // A proxy in front may have ended the TLS. Anybody is believed in this, as in its `Host`:
+            // it decides about nothing but the address that is told to the same client.
             secure: over_tls || proto.is_some_and(|proto| proto.as_bytes() == b"https"),
         }
     }
