@@ -155,21 +155,26 @@ describe("each method does with real media what it says", { concurrency: 4 }, ()
   test("mute video is no picture while the sound goes on, and unmute a picture at once", async (t) => {
     const { alice, members: [bob, carol], pusher } = await meeting("mute video", 2, 3);
     const [mine, other] = await Promise.all([watch(bob), watch(carol)]);
-    const took = [];
+    // Until its first bytes are here, and until it is decoded, by a player that shares the machine.
+    const [came, shown] = [[], []];
     for (let turn = 0; turn < 5; turn += 1) {
       await call(bob, "mute", 1, "video");
       await mine.blind();
       assert.ok(mine.loud, mine.describe());
-      const { picture } = mine;
+      const { picture, coded } = mine;
       const start = performance.now();
+      const here = mine.until("a coded picture", () => mine.coded > coded).then(() => came.push(performance.now() - start));
       await call(bob, "unmute", 1, "video");
-      await mine.pictures(1);
-      took.push(performance.now() - start);
+      await Promise.all([here, mine.pictures(1)]);
+      shown.push(performance.now() - start);
       assert.notDeepEqual(mine.picture, picture, "it is not one from before");
     }
-    took.sort((a, b) => a - b);
-    t.diagnostic(`a picture ${took.map((ms) => ms.toFixed(0)).join(", ")} ms after unmute, keyframes every 2 s`);
-    assert.ok(took[2] < 100, `half of the pictures are there in 100 ms: ${took}`);
+    for (const took of [came, shown]) took.sort((a, b) => a - b);
+    const ms = (took) => took.map((each) => each.toFixed(0)).join(", ");
+    t.diagnostic(`after unmute a picture is here in ${ms(came)} ms and shown in ${ms(shown)} ms; keyframes every 2 s`);
+    // One of them may meet whatever else this machine does.
+    assert.ok(came[3] < 100, `four of five pictures are here in 100 ms: ${came}`);
+    assert.ok(shown[2] < 100, `half of them are shown by then: ${shown}`);
     await mine.pictures();
     assert.equal(mine.wrong, "", "nothing is wrong with what was decoded");
     await other.pictures();

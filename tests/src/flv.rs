@@ -52,6 +52,26 @@ pub fn read_flv(path: impl AsRef<Path>) -> Result<Vec<Tag>> {
     parse(Bytes::from(bytes)).with_context(|| format!("reading {}", path.display()))
 }
 
+/// Writes tags of audio and video as an FLV file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_flv(path: impl AsRef<Path>, tags: &[Tag]) -> Result<()> {
+    let mut bytes = b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec();
+    for tag in tags {
+        let length = u32::try_from(tag.body.len())?;
+        let [_, size @ ..] = length.to_be_bytes();
+        let [high, time @ ..] = tag.timestamp.to_be_bytes();
+        bytes.push(if tag.kind == Kind::Audio { 8 } else { 9 });
+        bytes.extend(size);
+        bytes.extend(time);
+        bytes.extend([high, 0, 0, 0]);
+        bytes.extend(&tag.body);
+        bytes.extend((length + 11).to_be_bytes());
+    }
+    Ok(std::fs::write(path, bytes)?)
+}
+
 /// Reads every tag of an FLV stream, with the same leave for the last one.
 pub fn parse(mut bytes: Bytes) -> Result<Vec<Tag>> {
     let Some((header, _)) = bytes.split_first_chunk::<9>() else {

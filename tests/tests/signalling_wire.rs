@@ -126,14 +126,8 @@ fn two_members_meet_and_mute_with_real_media() -> Result<()> {
     );
     tags.extend(blind);
 
-    let asked = std::time::Instant::now();
     pupil.mute("100", false, false)?;
     let back = player.until(|tag| tag.kind == Kind::Video && tag.body[1] == 1)?;
-    assert!(
-        asked.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        asked.elapsed()
-    );
     assert_eq!(
         back.last().context("a picture")?.body[0] >> 4,
         1,
@@ -146,7 +140,7 @@ fn two_members_meet_and_mute_with_real_media() -> Result<()> {
     // What a decoder makes of it: the recording as a file.
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("watched.flv");
-    write_flv(&file, &tags)?;
+    flv::write_flv(&file, &tags)?;
     let zero = tags.iter().map(|tag| tag.timestamp).min().context("tags")?;
     let seconds = |time: u32| f64::from(time - zero) / 1000.0;
     assert!(loudest(&file, seconds(from) + 0.3, seconds(to) - 0.3)? < -80.0);
@@ -166,22 +160,6 @@ fn two_members_meet_and_mute_with_real_media() -> Result<()> {
     assert_eq!(pupil.notice("UserAudStatus", "100")?["Audio"], true);
     player.until(audible)?;
     Ok(())
-}
-
-/// Writes tags as an FLV file.
-fn write_flv(file: &Path, tags: &[Tag]) -> Result<()> {
-    let mut bytes = b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec();
-    for tag in tags {
-        let length = u32::try_from(tag.body.len())?;
-        bytes.push(if tag.kind == Kind::Audio { 8 } else { 9 });
-        bytes.extend(&length.to_be_bytes()[1..]);
-        let [high, rest @ ..] = tag.timestamp.to_be_bytes();
-        bytes.extend(rest);
-        bytes.extend([high, 0, 0, 0]);
-        bytes.extend(&tag.body);
-        bytes.extend((length + 11).to_be_bytes());
-    }
-    Ok(std::fs::write(file, bytes)?)
 }
 
 #[test]

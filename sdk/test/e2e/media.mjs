@@ -75,6 +75,8 @@ export class Pusher {
 
 /** A live-player: decodes what comes, and counts it as it comes. */
 export class Player extends Watched {
+  /** Bytes of coded pictures so far, as the network brings them: before the decoder. */
+  coded = 0;
   /** Pictures and samples so far. */
   frames = 0;
   samples = 0;
@@ -94,6 +96,7 @@ export class Player extends Watched {
     const video = [
       "-map", "0:v", "-vf", `scale=${THUMB}:${THUMB}`, "-vsync", "passthrough",
       "-pix_fmt", "gray", "-flush_packets", "1", "-f", "rawvideo", "pipe:3",
+      "-map", "0:v", "-c", "copy", "-flush_packets", "1", "-f", "h264", "pipe:4",
     ];
     const audio = [
       "-map", "0:a", "-ar", String(SAMPLE_RATE), "-ac", "1", "-flush_packets", "1", "-f", "s16le", "pipe:1",
@@ -103,10 +106,14 @@ export class Player extends Watched {
       ...(only === "audio" ? [] : video),
       ...(only === "video" ? [] : audio),
     ];
-    const child = kept(spawn("ffmpeg", args, { stdio: ["ignore", "pipe", "pipe", "pipe"] }));
+    const child = kept(spawn("ffmpeg", args, { stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"] }));
     this.#child = child;
     child.stdout.on("data", (bytes) => this.#hear(bytes));
     child.stdio[3].on("data", (bytes) => this.#see(bytes));
+    child.stdio[4].on("data", (bytes) => {
+      this.coded += bytes.length;
+      this.changed();
+    });
     child.stderr.on("data", (text) => (this.wrong = (this.wrong + text).slice(-4_000)));
     this.ended = false;
     child.once("exit", () => {
