@@ -64,6 +64,12 @@ fn ffmpeg_pushes_and_pulls_over_rtmps_bit_for_bit() -> Result<()> {
     }
 
     let pushed = media(flv::read_flv(&Clip::H264Aac.path()?)?);
+    for protocol in ["\"rtmp\"", "\"rtmps\""] {
+        let bytes = node.metric("lockgate_egress_bytes_total", protocol)?;
+        ensure!(bytes > 100_000.0, "{bytes} bytes by {protocol}");
+    }
+    let pushed_by = |protocol| node.metric("lockgate_ingest_bytes_total", protocol);
+    ensure!(pushed_by("\"rtmps\"")? > 100_000.0 && pushed_by("\"rtmp\"")? == 0.0);
     for file in [behind_tls, plain] {
         let pulled = media(flv::read_flv(&file)?);
         ensure!(

@@ -31,6 +31,12 @@ pub static PROTOCOL: Protocol = Protocol {
     slices: chunk::slices,
 };
 
+/// The same bytes, counted by themselves: behind TLS each write costs more.
+static BEHIND_TLS: Protocol = Protocol {
+    name: "rtmps",
+    slices: chunk::slices,
+};
+
 /// Bytes that the kernel may hold unsent for one player. More would only be delay: what a player
 /// cannot take stays in the ring, where it can be skipped.
 pub(crate) const UNSENT: u32 = 128 * 1024;
@@ -104,7 +110,12 @@ impl Egress {
         }
         connection.lend_writes(true);
         info!("playing");
-        let player = subscription.attach(Box::new(RtmpSink { socket }));
+        let protocol = if origin.protocol == BEHIND_TLS.name {
+            &BEHIND_TLS
+        } else {
+            &PROTOCOL
+        };
+        let player = subscription.attach(Box::new(RtmpSink { socket, protocol }));
         play(connection, player, hold).await
     }
 
@@ -306,11 +317,12 @@ pub(crate) async fn write_all(socket: &Socket, mut bytes: &[u8]) -> io::Result<(
 /// A player's socket, as the fan-out sees it.
 struct RtmpSink {
     socket: Arc<Socket>,
+    protocol: &'static Protocol,
 }
 
 impl Sink for RtmpSink {
     fn protocol(&self) -> &'static Protocol {
-        &PROTOCOL
+        self.protocol
     }
 
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -10,12 +10,19 @@ const REASONS: [&str; 4] = ["busy", "full", "draining", "idle"];
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) refused: IntCounterVec,
+    bytes: IntCounterVec,
+    packets: IntCounterVec,
+}
+
+/// What comes in by one protocol.
+#[derive(Debug)]
+pub(crate) struct Received {
     bytes: IntCounter,
     packets: [IntCounter; 3],
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: &Registry, protocol: &str) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let vec = |name: &str, help: &str, labels: &[&str]| {
             let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(vec.clone()))?;
@@ -40,14 +47,25 @@ impl Metrics {
         for reason in Refusal::ALL.map(Refusal::label).into_iter().chain(REASONS) {
             refused.with_label_values(&[reason]);
         }
-        let kinds = [Track::Audio, Track::Video, Track::Data];
         Ok(Self {
             refused,
-            bytes: bytes.with_label_values(&[protocol]),
-            packets: kinds.map(|kind| packets.with_label_values(&[protocol, kind.name()])),
+            bytes,
+            packets,
         })
     }
 
+    /// The counters of a protocol, looked up once a publisher and not once a packet.
+    pub(crate) fn received(&self, protocol: &str) -> Received {
+        let kinds = [Track::Audio, Track::Video, Track::Data];
+        let packets = |kind: Track| self.packets.with_label_values(&[protocol, kind.name()]);
+        Received {
+            bytes: self.bytes.with_label_values(&[protocol]),
+            packets: kinds.map(packets),
+        }
+    }
+}
+
+impl Received {
     pub(crate) fn packet(&self, track: Track, bytes: usize) {
         let [audio, video, data] = &self.packets;
         match track {

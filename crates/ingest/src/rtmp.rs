@@ -48,7 +48,9 @@ impl Ingest {
         idle_timeout: Duration,
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
-        let metrics = Metrics::new(registry, PROTOCOL)?;
+        let metrics = Metrics::new(registry)?;
+        // Zero is told from the start.
+        metrics.received(PROTOCOL);
         Ok(Self {
             router,
             admission,
@@ -87,7 +89,9 @@ impl Ingest {
         };
         connection.session().accept_publish();
         info!("publishing");
-        let next = self.pump(connection, &mut publication).await;
+        let next = self
+            .pump(connection, &mut publication, origin.protocol)
+            .await;
         info!(bytes = connection.bytes_in(), "publisher gone");
         next
     }
@@ -119,7 +123,9 @@ impl Ingest {
         &self,
         connection: &mut Connection,
         publication: &mut Publication,
+        protocol: &str,
     ) -> ControlFlow<()> {
+        let metrics = self.metrics.received(protocol);
         // One timer for the whole connection: a deadline a packet would cost more than the packet.
         let mut idle = tokio::time::interval(self.idle_timeout.max(Duration::from_millis(1)));
         idle.tick().await;
@@ -150,7 +156,7 @@ impl Ingest {
                         timestamp,
                         payload,
                     })) => {
-                        self.metrics.packet(track, payload.len());
+                        metrics.packet(track, payload.len());
                         if let Err(cut) = publication.push(track, timestamp, payload, received) {
                             return tell(connection, cut);
                         }
