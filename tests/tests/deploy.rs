@@ -302,9 +302,17 @@ fn base<'a>(series: &'a str, exported: &BTreeSet<String>) -> &'a str {
         .find(|name| exported.contains(*name))
         .unwrap_or(series)
 }
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
 
 /// The names of `/metrics`, from its `# TYPE name kind` lines.
 fn exported(metrics: &str) -> BTreeSet<String> {
+        "tls.https=127.0.0.1:0",
+        &format!("tls.cert={}", cert.display()),
+        &format!("tls.key={}", key.display()),
     let types = metrics
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "));

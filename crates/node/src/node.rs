@@ -75,7 +75,8 @@ impl Node {
         let settings = Settings::try_from(&config).map_err(StartError::Config)?;
         let has_tls = config.tls.rtmps.or(config.tls.https).is_some();
         let files_each = if has_tls { FILES_OF_TLS } else { 1 };
-        crate::file_limit::raise(config.limits.connections.get(), files_each);
+        let sessions = config.signalling.sessions.get();
+        crate::file_limit::raise(config.limits.connections.get(), files_each, sessions);
         let (rtmp, rtmp_addr) = listen("rtmp.listen", config.rtmp.listen)?;
         let (http, http_addr) = listen("http.listen", config.http.listen)?;
         let optional = |key, address: Option<_>| address.map(|it| listen(key, it)).transpose();
@@ -111,6 +112,9 @@ impl Node {
         )?;
         let egress = Arc::new(egress);
         let seats = Seats::new(&config.limits);
+        let pair = settings.pair.as_ref();
+        let tls = pair.map(|it| Tls::new(it, &config.tls.cert, &config.tls.key, &registry));
+        let (tls, certificate) = tls.transpose()?.unzip();
         let ready = Arc::new(AtomicBool::new(true));
         let acceptor = |listener, name| Acceptor::new(listener, name, metrics.accept_errors(name));
         let rtmp = RtmpListener::new(
@@ -139,9 +143,6 @@ impl Node {
             ),
             metrics.clone(),
         );
-        let pair = settings.pair.as_ref();
-        let tls = pair.map(|pair| Tls::new(pair, &config.tls.cert, &config.tls.key));
-        let (tls, certificate) = tls.transpose()?.unzip();
         // Settings hold a pair wherever a listener needs one.
         let tls = tls.as_ref();
         let rtmps = rtmps

@@ -15,12 +15,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::Registry;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+use crate::start_error::StartError;
 pub(crate) use bridge::Bridge;
 pub(crate) use pair::Pair;
 use reload::Certificate;
@@ -53,14 +55,15 @@ impl Tls {
     /// Serves `pair` until `Watch` finds another; the two files are those it was read from.
     ///
     /// # Errors
-    /// The library was built without what it needs.
+    /// The library was built without what it needs, or `registry` has its metric already.
     pub(crate) fn new(
         pair: &Pair,
         cert: &Path,
         key: &Path,
-    ) -> Result<(Self, Watch), rustls::Error> {
+        registry: &Registry,
+    ) -> Result<(Self, Watch), StartError> {
         let provider = provider();
-        let certificate = Certificate::new(pair);
+        let certificate = Certificate::new(pair, registry)?;
         // Clients that come back skip the expensive half of the handshake.
         let ticketer = ring::Ticketer::new()?;
         let config = |tickets_of_tls13| -> Result<ServerConfig, rustls::Error> {

@@ -29,6 +29,9 @@ const UNKNOWN: &str = "unknown";
 /// How a session ends when its WebSocket does.
 const BROKEN: &str = "broken";
 
+/// How a session ends that found no seat.
+const TOO_MANY: &str = "too_many";
+
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     pub(crate) sessions: IntGauge,
@@ -107,7 +110,11 @@ impl Metrics {
         for why in Leave::ALL {
             metrics.left.with_label_values(&[why.label()]);
         }
-        metrics.closed.with_label_values(&[BROKEN]);
+        let left = Leave::ALL.map(|why| Close::Left(why).label());
+        let closed = Close::UNLEFT.map(Close::label);
+        for reason in [BROKEN, TOO_MANY].iter().chain(&left).chain(&closed) {
+            metrics.closed.with_label_values(&[reason]);
+        }
         Ok(metrics)
     }
 
@@ -128,6 +135,10 @@ impl Metrics {
     pub(crate) fn closed(&self, close: Option<Close>) {
         let reason = close.map_or(BROKEN, Close::label);
         self.closed.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn turned_away(&self) {
+        self.closed.with_label_values(&[TOO_MANY]).inc();
     }
 
     pub(crate) fn left(&self, why: Leave) {

@@ -27,6 +27,9 @@ pub(crate) enum Close {
 }
 
 impl Close {
+    /// All but those of members that left.
+    pub(crate) const UNLEFT: [Self; 4] = [Self::Resumed, Self::Overflow, Self::Silent, Self::Junk];
+
     /// Code and reason, as clients read them: 1000 with `NETWORK_ERROR` brings them back, 1000 with
     /// another reason means that they have left, any other code brings them back too.
     pub(crate) fn code_and_reason(self) -> (u16, &'static str) {

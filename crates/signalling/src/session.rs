@@ -103,6 +103,7 @@ impl<T: Transport> Session<T> {
     /// Runs it to its end.
     pub(crate) async fn run(mut self) {
         if self.talk.seat.is_none() {
+            self.talk.core.metrics.turned_away();
             let (code, reason) = TOO_MANY;
             let _ = timeout(GOODBYE, self.transport.close(code, reason)).await;
             return;

@@ -10,12 +10,15 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, InconsistentKeys};
+use x509_parser::parse_x509_certificate;
 
 use super::reload::Stamp;
 
 /// What a listener proves itself with.
 pub(crate) struct Pair {
     pub(super) key: Arc<CertifiedKey>,
+    /// When the certificate ends, in seconds since 1970 (RFC 5280 §4.1.2.5, `notAfter`).
+    pub(super) expires: i64,
     /// What the files were when they were read.
     pub(super) stamp: Stamp,
 }
@@ -113,6 +116,12 @@ impl Pair {
         };
         ParsedCertificate::try_from(leaf)
             .map_err(|source| unusable(File::Certificate, cert, source))?;
+        let expires = parse_x509_certificate(leaf)
+            .map(|(_, leaf)| leaf.validity().not_after.timestamp())
+            .map_err(|_| {
+                let source = rustls::CertificateError::BadEncoding.into();
+                unusable(File::Certificate, cert, source)
+            })?;
         let private = PrivateKeyDer::from_pem_slice(&read(File::Key, key)?)
             .map_err(|error| not_pem(File::Key, key, &error))?;
         let certified = CertifiedKey::from_der(chain, private, &super::provider()).map_err(
@@ -128,6 +137,7 @@ impl Pair {
         )?;
         Ok(Self {
             key: Arc::new(certified),
+            expires,
             stamp,
         })
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use prometheus::{IntGauge, Registry};
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
@@ -21,18 +22,36 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// What handshakes prove the node with.
 #[derive(Debug)]
-pub(crate) struct Certificate(RwLock<Arc<CertifiedKey>>);
+pub(crate) struct Certificate {
+    key: RwLock<Arc<CertifiedKey>>,
+    expiry: IntGauge,
+}
 
 impl Certificate {
-    pub(super) fn new(pair: &Pair) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Arc::clone(&pair.key))))
+    /// Tells `registry` when it ends, which is news only where there is one.
+    pub(super) fn new(pair: &Pair, registry: &Registry) -> Result<Arc<Self>, prometheus::Error> {
+        let expiry = IntGauge::new(
+            "lockgate_tls_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate in use ends, in seconds since 1970.",
+        )?;
+        registry.register(Box::new(expiry.clone()))?;
+        expiry.set(pair.expires);
+        Ok(Arc::new(Self {
+            key: RwLock::new(Arc::clone(&pair.key)),
+            expiry,
+        }))
+    }
+
+    fn replace(&self, pair: Pair) {
+        *self.key.write() = pair.key;
+        self.expiry.set(pair.expires);
     }
 }
 
 impl ResolvesServerCert for Certificate {
     /// The same for every name: whoever checks names is the client.
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read()))
+        Some(Arc::clone(&self.key.read()))
     }
 }
 
@@ -140,7 +159,7 @@ impl Watch {
         self.judged = now;
         match Pair::load(&self.cert, &self.key) {
             Ok(pair) => {
-                *self.certificate.0.write() = pair.key;
+                self.certificate.replace(pair);
                 Look::Loaded
             }
             Err(error) => Look::Refused(error),

@@ -45,9 +45,17 @@ impl Issued {
 
     /// Another certificate of the same name in the same files.
     fn renew(&self) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        std::fs::write(self.cert(), made.cert.pem()).unwrap();
-        std::fs::write(self.key(), made.signing_key.serialize_pem()).unwrap();
+        self.renew_until(2036);
+    }
+
+    /// The same, until the first day of a year.
+    fn renew_until(&self, year: i32) {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        std::fs::write(self.cert(), cert.pem()).unwrap();
+        std::fs::write(self.key(), key.serialize_pem()).unwrap();
     }
 
     fn load(&self) -> Result<Pair, PairError> {
@@ -55,7 +63,11 @@ impl Issued {
     }
 
     fn tls(&self) -> (Tls, Watch) {
-        Tls::new(&self.load().unwrap(), &self.cert(), &self.key()).unwrap()
+        self.tls_told_to(&Registry::new())
+    }
+
+    fn tls_told_to(&self, registry: &Registry) -> (Tls, Watch) {
+        Tls::new(&self.load().unwrap(), &self.cert(), &self.key(), registry).unwrap()
     }
 
     fn leaf(&self) -> CertificateDer<'static> {

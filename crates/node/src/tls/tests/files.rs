@@ -131,3 +131,28 @@ async fn a_bad_pair_leaves_the_old_one_in_use_and_is_told_once() {
     assert!(matches!(watch.look(), Look::Loaded));
     assert!(served(&issued.client(ALL_VERSIONS, &[])).await);
 }
+
+#[test]
+fn the_metrics_tell_when_the_certificate_in_use_ends() {
+    let told = |registry: &Registry| {
+        let families = registry.gather();
+        assert_eq!(families.len(), 1);
+        let name = "lockgate_tls_certificate_expiry_timestamp_seconds";
+        assert_eq!(families[0].name(), name);
+        families[0].get_metric()[0].get_gauge().get_value()
+    };
+    let issued = Issued::new();
+    issued.renew_until(2030);
+    let registry = Registry::new();
+    let (_, mut watch) = issued.tls_told_to(&registry);
+    assert_eq!(told(&registry), 1_893_456_000.0);
+    std::fs::write(issued.key(), "half a ke").unwrap();
+    assert!(matches!(watch.look(), Look::Settling));
+    assert!(matches!(watch.look(), Look::Refused(_)));
+    assert_eq!(told(&registry), 1_893_456_000.0);
+    // Past 2049 a certificate writes its times in another way (RFC 5280 §4.1.2.5).
+    issued.renew_until(2050);
+    assert!(matches!(watch.look(), Look::Settling));
+    assert!(matches!(watch.look(), Look::Loaded));
+    assert_eq!(told(&registry), 2_524_608_000.0);
+}
