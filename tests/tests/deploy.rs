@@ -122,6 +122,64 @@ fn systemd_takes_the_unit_and_finds_little_exposed() {
 }
 
 #[test]
+fn tls_adds_the_right_to_port_443_to_the_unit_and_little_else() {
+    let unit = read("systemd/lockgate.service").replace("/usr/bin/lockgate ", "/bin/true ");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lockgate.service");
+    // A drop-in is read as if it stood at the unit's end.
+    fs::write(&path, unit + &read("systemd/tls.conf")).unwrap();
+    let mut verify = tools::systemd_analyze().unwrap();
+    verify.arg("verify").arg(&path);
+    let verified = child::run(verify, LONG).unwrap();
+    assert_eq!(verified.text(), "", "warnings are mistakes as well");
+    let mut security = tools::systemd_analyze().unwrap();
+    security
+        .args(["security", "--no-pager", "--offline=true", EXPOSURE])
+        .arg(&path);
+    child::run(security, LONG).unwrap();
+}
+
+#[test]
+fn every_way_to_turn_tls_on_names_keys_of_the_config() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let pair = [
+        ("CERT", made.cert.pem()),
+        ("KEY", made.signing_key.serialize_pem()),
+    ];
+    let pair = pair.map(|(name, pem)| {
+        let path = directory.path().join(name);
+        fs::write(&path, pem).unwrap();
+        (format!("LOCKGATE_TLS__{name}"), path.display().to_string())
+    });
+    for file in [
+        "compose.tls.yaml",
+        "systemd/tls.conf",
+        "kubernetes/tls/deployment.yaml",
+    ] {
+        // NAME: value, NAME=value, and NAME above "value: value".
+        let text = read(file).replace("value: ", "");
+        let words: Vec<_> = text
+            .split(|c: char| c.is_whitespace() || c == '=')
+            .filter(|word| !word.is_empty())
+            .collect();
+        let named = words.windows(2).filter_map(|pair| {
+            let name = pair[0].trim_end_matches(':');
+            (name.starts_with("LOCKGATE_TLS__")).then_some((name, pair[1]))
+        });
+        let mut env: Vec<_> = named.collect();
+        assert_eq!(env.len(), 4, "{file}: {env:?}");
+        for (name, value) in &mut env {
+            let files = pair.iter().find(|(key, _)| key == name);
+            *value = files.map_or(*value, |(_, path)| path);
+        }
+        env.push(TOKEN);
+        let tls = config(None, &env).unwrap().tls;
+        assert!(tls.https.is_some() && tls.rtmps.is_some(), "{file}");
+    }
+}
+
+#[test]
 fn shell_scripts_pass_their_checker() {
     let mut scripts = vec![deploy("healthcheck.sh"), tools::workspace().join(".ci/run")];
     let entries = fs::read_dir(tools::workspace().join("scripts")).unwrap();
@@ -246,9 +304,17 @@ fn config(file: Option<&str>, env: &[(&str, &str)]) -> Result<Config, String> {
 }
 
 async fn node() -> Node {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let sets = [
         "rtmp.listen=127.0.0.1:0",
         "http.listen=127.0.0.1:0",
+        "tls.https=127.0.0.1:0",
+        &format!("tls.cert={}", cert.display()),
+        &format!("tls.key={}", key.display()),
         r#"apps=[{name = "live", access = "open"}, {name = "closed", access = "signed"}]"#,
     ];
     Node::load(Config::load(None, [], sets).unwrap())
@@ -302,17 +368,9 @@ fn base<'a>(series: &'a str, exported: &BTreeSet<String>) -> &'a str {
         .find(|name| exported.contains(*name))
         .unwrap_or(series)
 }
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
-    fs::write(&cert, made.cert.pem()).unwrap();
-    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
 
 /// The names of `/metrics`, from its `# TYPE name kind` lines.
 fn exported(metrics: &str) -> BTreeSet<String> {
-        "tls.https=127.0.0.1:0",
-        &format!("tls.cert={}", cert.display()),
-        &format!("tls.key={}", key.display()),
     let types = metrics
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "));
