@@ -155,7 +155,7 @@ fn every_way_to_turn_tls_on_names_keys_of_the_config() {
     for file in [
         "compose.tls.yaml",
         "systemd/tls.conf",
-        "kubernetes/tls/deployment.yaml",
+        "kubernetes-tls/deployment.yaml",
     ] {
         // NAME: value, NAME=value, and NAME above "value: value".
         let text = read(file).replace("value: ", "");
