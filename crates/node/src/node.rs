@@ -73,10 +73,6 @@ impl Node {
     )]
     pub async fn load(config: Config) -> Result<Self, StartError> {
         let settings = Settings::try_from(&config).map_err(StartError::Config)?;
-        let has_tls = config.tls.rtmps.or(config.tls.https).is_some();
-        let files_each = if has_tls { FILES_OF_TLS } else { 1 };
-        let sessions = config.signalling.sessions.get();
-        crate::file_limit::raise(config.limits.connections.get(), files_each, sessions);
         let (rtmp, rtmp_addr) = listen("rtmp.listen", config.rtmp.listen)?;
         let (http, http_addr) = listen("http.listen", config.http.listen)?;
         let optional = |key, address: Option<_>| address.map(|it| listen(key, it)).transpose();
@@ -88,6 +84,11 @@ impl Node {
             rtmps: rtmps_addr,
             https: https_addr,
         };
+        // Not before: a node that cannot listen has one thing to say, and no use for files.
+        let has_tls = config.tls.rtmps.or(config.tls.https).is_some();
+        let files_each = if has_tls { FILES_OF_TLS } else { 1 };
+        let sessions = config.signalling.sessions.get();
+        crate::file_limit::raise(config.limits.connections.get(), files_each, sessions);
 
         let registry = Registry::new();
         let metrics = Metrics::new(&registry)?;
