@@ -29,8 +29,22 @@ impl FromStr for Network {
         let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
         let network = network.or_else(address);
         network
+            .and_then(canonical)
             .map(|it| Self(it.trunc()))
             .ok_or_else(|| format!("expected {EXPECTED}"))
+    }
+}
+
+/// A network of IPv4 addresses that IPv6 carries is one of IPv4, as its addresses are. `None` where it
+/// holds others as well, which would never be met.
+fn canonical(network: IpNet) -> Option<IpNet> {
+    const CARRIED: u8 = 96;
+    match (network.addr().to_canonical(), network) {
+        (IpAddr::V4(address), IpNet::V6(it)) => {
+            let length = it.prefix_len().checked_sub(CARRIED)?;
+            IpNet::new(IpAddr::V4(address), length).ok()
+        }
+        _ => Some(network),
     }
 }
 
@@ -61,5 +75,36 @@ impl<'de> Deserialize<'de> for Network {
             }
         }
         from.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv4_is_ipv4_in_either_form() {
+        for (text, network) in [
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("::ffff:10.1.2.3", "10.1.2.3/32"),
+            ("::ffff:10.1.2.3/104", "10.0.0.0/8"),
+            ("fd00::1/8", "fd00::/8"),
+            ("::/0", "::/0"),
+        ] {
+            let parsed: Network = text.parse().unwrap();
+            assert_eq!(parsed.to_string(), network);
+        }
+        let ten: Network = "::ffff:10.0.0.0/104".parse().unwrap();
+        assert!(ten.contains("10.9.9.9".parse().unwrap()));
+        assert!(ten.contains("::ffff:10.9.9.9".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for text in ["", "x", "10.0.0.0/33", "10.0.0", "::ffff:10.0.0.0/90"] {
+            let error = text.parse::<Network>().unwrap_err();
+            assert!(error.contains(EXPECTED), "{text}");
+        }
     }
 }
