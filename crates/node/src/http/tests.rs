@@ -257,7 +257,7 @@ async fn the_operator_mutes_and_unmutes_a_player() {
 #[tokio::test]
 async fn kicked_connections_are_told() {
     let node = node("");
-    let (id, mut publication) = node.publish("live", "a");
+    let (id, publication) = node.publish("live", "a");
     let (status, _) = node
         .ask("DELETE", &format!("/api/v1/connections/{id}"), "")
         .await;

@@ -365,7 +365,7 @@ async fn urls_die_with_what_they_are_bound_to() {
     let node = node();
     let (mut a, mut b) = (node.join("a").await, node.join("b").await);
     let push = a.publish().await;
-    let mut publication = node.push(&push);
+    let publication = node.push(&push);
     b.frame().await;
     let pull = b.subscribe("a").await;
     assert!(!node.is_dead(&push) && !node.is_dead(&pull));
@@ -437,7 +437,7 @@ async fn a_broken_websocket_leaves_the_media_its_grace() {
     let node = node();
     let (mut a, mut b) = (node.join("a").await, node.join("b").await);
     let push = a.publish().await;
-    let mut publication = node.push(&push);
+    let publication = node.push(&push);
     b.frame().await;
     drop(a);
     tokio::time::sleep(Duration::from_secs(29)).await;
