@@ -258,7 +258,9 @@ impl Fanout {
                 return;
             }
             let tick = last_tick + TICK;
-            let wake = tick.min(pace.due().unwrap_or(tick)).min(watch.unwrap_or(tick));
+            let wake = tick
+                .min(pace.due().unwrap_or(tick))
+                .min(watch.unwrap_or(tick));
             if timer.deadline() != wake {
                 timer.as_mut().reset(wake);
             }
@@ -268,7 +270,11 @@ impl Fanout {
                 let woken = self.poll_blocked(cx)
                     || notified.as_mut().poll(cx).is_ready()
                     || timer.as_mut().poll(cx).is_ready();
-                if woken { Poll::Ready(()) } else { Poll::Pending }
+                if woken {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
             })
             .await;
         }

@@ -138,7 +138,11 @@ mod tests {
         none.start(now);
         none.passed(now, now + MS * 60);
         let next = now + MS * 61;
-        assert_eq!(due(&mut none, Waiting::Frame, next), Some(next), "loaded or not");
+        assert_eq!(
+            due(&mut none, Waiting::Frame, next),
+            Some(next),
+            "loaded or not"
+        );
     }
 
     #[test]
