@@ -235,7 +235,7 @@ impl Shared {
         loop {
             let within = self.connection.handshake_timeout;
             let request = tokio::select! {
-                request = next_request(&mut connection, within, &self.access) => request,
+                request = Box::pin(next_request(&mut connection, within, &self.access)) => request,
                 () = stop.cancelled() => break,
             };
             let request = match request {
@@ -252,8 +252,9 @@ impl Shared {
             let (app, name) = request.stream();
             Span::current().record("app", app).record("stream", name);
             let next = match &request {
+                // Boxed, so that players, who are many, do not hold the room for it.
                 Request::Publish(request) => {
-                    self.ingest.serve(&mut connection, request, origin).await
+                    Box::pin(self.ingest.serve(&mut connection, request, origin)).await
                 }
                 Request::Play(request) => self.egress.serve(&mut connection, request, origin).await,
             };
@@ -261,8 +262,9 @@ impl Shared {
                 break;
             }
         }
-        // The last reply says why. A peer that does not stay to read it changes nothing.
-        let _ = connection.close().await;
+        // The last reply says why. A peer that does not stay to read it changes nothing. Boxed, because
+        // it takes the connection along: every other state would hold the room for a second one.
+        let _ = Box::pin(connection.close()).await;
     }
 
     /// Counts a connection that came to nothing, and logs some of them: anyone can make many.
