@@ -1,7 +1,8 @@
 //! Who may use the API: loopback without a token, everyone else with it.
 //!
-//! A request that came to loopback through a proxy, or from a web page under a foreign host name
-//! (DNS rebinding), is not from this machine's operator and needs the token as well.
+//! A request that came to loopback through a proxy, from a web page under a foreign host name (DNS
+//! rebinding), or from a page of another site, is not from this machine's operator and needs the
+//! token as well.
 
 use std::net::IpAddr;
 
@@ -64,7 +65,20 @@ fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
         Some(Ok(host)) => names_loopback(host),
         Some(Err(_)) => false,
     };
-    peer.to_canonical().is_loopback() && own_name && !proxied
+    peer.to_canonical().is_loopback() && own_name && !proxied && is_own_page(headers)
+}
+
+/// False for a request of a page that came from elsewhere: browsers name its site in `Origin`.
+fn is_own_page(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let origin = origin.to_str().ok();
+    let site = origin.and_then(|origin| origin.split_once("://"));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    site.zip(host).is_some_and(|((_, site), host)| site == host)
 }
 
 /// True if a `Host` header means this machine: `localhost`, `127.0.0.1:8080`, `[::1]:8080`.

@@ -294,6 +294,12 @@ async fn off_loopback_the_api_needs_the_token_and_nothing_else_does() {
     let api = "/api/v1/streams";
     let get = |path: &str| request("GET", path, "");
     let bearer = |token: &str| with_header(api, "authorization", token);
+    let from_page = |origin: &str| {
+        let mut request = with_header(api, "host", "localhost:8080");
+        let headers = request.headers_mut();
+        headers.insert("origin", origin.parse().unwrap());
+        request
+    };
     for (peer, request, status) in [
         (AWAY, get(api), 401),
         (AWAY, get("/api/v1/openapi.json"), 401),
@@ -312,6 +318,10 @@ async fn off_loopback_the_api_needs_the_token_and_nothing_else_does() {
         (HOME, with_header(api, "host", "localhost:8080"), 200),
         (HOME, with_header(api, "host", "evil.example"), 401),
         (HOME, with_header(api, "x-forwarded-for", "192.0.2.1"), 401),
+        (HOME, from_page("http://localhost:8080"), 200),
+        (HOME, from_page("https://evil.example"), 401),
+        (HOME, from_page("http://localhost:9090"), 401),
+        (HOME, from_page("null"), 401),
         ("[::ffff:127.0.0.1]:5", get(api), 200),
     ] {
         let line = format!("{peer} {request:?}");
