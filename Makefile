@@ -10,14 +10,31 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(CURDIR)/target/test-tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo sdk test test-deps test-sdk bench bench-peers fuzz fmt lint doc ci
+# What the console is made of.
+CONSOLE := $(shell find console/src sdk/src -type f) $(wildcard console/*.html console/*.json console/*.mjs console/scripts/*)
+
+.PHONY: help run console demo sdk test test-deps test-sdk test-console bench bench-peers fuzz fmt lint doc ci
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Build in release and run a node: RTMP on 127.0.0.1:1935, HTTP on 127.0.0.1:8080
+run: console ## Build in release and run a node: RTMP on 127.0.0.1:1935, HTTP on 127.0.0.1:8080
 	@cargo build --release --locked -p lockgate-node
 	@exec $(TARGET)/release/lockgate run $(ARGS)
+
+# A node is complete without its console: it then says on / how to get it.
+console: ## Build the console that the node carries and shows at /, where npm is there
+	@if ! command -v npm >/dev/null; then \
+		echo "no npm here: the node goes without its console"; \
+	elif ! $(MAKE) --silent console/dist/index.html; then \
+		echo "the console was not built (it takes Node.js 20.19 or later): the node goes without, or with an older one"; \
+	fi
+
+console/dist/index.html: console/node_modules/.package-lock.json $(CONSOLE)
+	@npm --prefix console run --silent build
+
+console/node_modules/.package-lock.json: console/package-lock.json
+	@npm ci --prefix console --ignore-scripts --no-audit --no-fund --silent
 
 demo: sdk ## Let two members meet by the SDK, with ffmpeg as their cameras (LOCKGATE_URL: at that node)
 	@cargo build --release --locked -p lockgate-node
@@ -30,8 +47,12 @@ sdk/node_modules/.package-lock.json: sdk/package-lock.json
 	@npm ci --prefix sdk --ignore-scripts --no-audit --no-fund --silent
 
 test: test-deps ## Run every test, those with real clients included
+	@$(MAKE) --no-print-directory test-console console/dist/index.html
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory test-sdk BUILT=1
+
+test-console: console/node_modules/.package-lock.json ## Check the console's types and run its own tests
+	@npm --prefix console test --silent
 
 # BUILT: the node is built already, by `make test` and with what the tests share.
 test-sdk: sdk/node_modules/.package-lock.json ## Run the tests of the SDK, with a node and real media as well

@@ -1,5 +1,5 @@
-//! HTTP: streams as FLV, `/metrics`, `/healthz`, `/readyz`, the admin API under `/api/v1`, and its
-//! OpenAPI document, which is made from the same routes that answer.
+//! HTTP: the console at `/`, streams as FLV, `/metrics`, `/healthz`, `/readyz`, the admin API under
+//! `/api/v1`, and its OpenAPI document, which is made from the same routes that answer.
 
 mod api;
 mod auth;
@@ -7,11 +7,13 @@ mod bans_api;
 mod carrier;
 mod channels_api;
 mod channels_model;
+mod console;
 mod cors;
 mod error;
 mod flv;
 mod forwarded;
 mod model;
+mod node_api;
 mod pages;
 mod plain;
 mod server;
@@ -38,6 +40,7 @@ use utoipa_axum::routes;
 
 use crate::config::{Network, Settings};
 use crate::metrics::Metrics;
+use crate::node::Addresses;
 use crate::seats::Seats;
 use crate::secret::Secret;
 use auth::BearerScheme;
@@ -67,6 +70,7 @@ pub(crate) struct State {
     own_host: String,
     /// Proxies that are believed about whom they were asked by.
     trusted_proxies: Arc<[Network]>,
+    facts: node_api::Facts,
 }
 
 /// What media needs of the node.
@@ -104,7 +108,14 @@ impl State {
                 IpAddr::V6(ip) => format!("[{ip}]"),
             },
             trusted_proxies: settings.config.http.trusted_proxies.clone().into(),
+            facts: node_api::Facts::new(&settings.config.apps),
         }
+    }
+
+    /// The same on a node that listens here.
+    pub(crate) fn at(self, addresses: &Addresses) -> Self {
+        let facts = self.facts.at(addresses);
+        Self { facts, ..self }
     }
 }
 
@@ -151,6 +162,7 @@ fn routes() -> (axum::Router<State>, utoipa::openapi::OpenApi) {
         .routes(routes!(pages::healthz))
         .routes(routes!(pages::readyz))
         .routes(routes!(pages::openapi))
+        .routes(routes!(node_api::show_node))
         .routes(routes!(api::list_streams))
         .routes(routes!(api::show_stream))
         .routes(routes!(api::list_publishers))
@@ -173,6 +185,7 @@ fn service(state: State) -> axum::Router {
     let (router, document) = routes();
     router
         .route("/arapi/v1", routing::options(signalling::preflight))
+        .route("/_console/{file}", routing::get(console::asset))
         .fallback(flv::stream_or_nothing)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(middleware::from_fn_with_state(

@@ -141,7 +141,8 @@ impl Node {
                 Arc::clone(&ready),
                 signalling.clone(),
                 desk.clone(),
-            ),
+            )
+            .at(&addresses),
             metrics.clone(),
         );
         // Settings hold a pair wherever a listener needs one.

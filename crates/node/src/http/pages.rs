@@ -24,13 +24,17 @@ impl Document {
 pub(super) const INDEX: &str = "\
 Lockgate media node
 
+/                      the console, in a browser
 /<app>/<name>.flv      a stream, for players that speak HTTP-FLV or WebSocket-FLV
 /metrics               Prometheus metrics
 /healthz               200 while the process works
 /readyz                200 while it takes connections, 503 once it stops
+/api/v1/node           version, apps, ports
 /api/v1/streams        what is live
 /api/v1/publishers     who brings it
 /api/v1/players        who watches it
+/api/v1/channels       who is in which channel
+/api/v1/bans           who may not join
 /api/v1/openapi.json   every path, described
 ";
 

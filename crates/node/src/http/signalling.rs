@@ -16,7 +16,7 @@ use lockgate_signalling::transport::{Broken, Received, Text, Transport};
 use lockgate_signalling::{Arrival, Signalling};
 
 use super::{OverTls, Peer, State};
-use super::{forwarded, pages};
+use super::{console, forwarded, pages};
 
 /// What a WebSocket holds to read into, and to collect frames in: most frames are smaller.
 const BUFFER: usize = 1024;
@@ -58,9 +58,10 @@ pub(super) async fn preflight() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, ANY_ORIGIN, allowed)
 }
 
-/// What is where, or a signalling session
+/// The console, or a signalling session
 ///
-/// Plain text; with `Upgrade: websocket`, a session of signalling.
+/// The console where HTML is asked for, plain text about what is where otherwise; with
+/// `Upgrade: websocket`, a session of signalling.
 #[utoipa::path(get, path = "/", tag = "health",
     responses((status = 200, description = "Plain text", body = String, content_type = "text/plain")))]
 pub(super) async fn root(
@@ -71,7 +72,11 @@ pub(super) async fn root(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     if !headers.contains_key(header::UPGRADE) {
-        return pages::INDEX.into_response();
+        return if console::is_browser(&headers) {
+            console::page(&headers)
+        } else {
+            ([(header::VARY, "accept")], pages::INDEX).into_response()
+        };
     }
     match upgrade {
         Ok(upgrade) => {

@@ -341,6 +341,39 @@ async fn without_a_token_in_the_config_no_token_is_right() {
 }
 
 #[tokio::test]
+async fn the_root_is_a_page_for_browsers_and_text_for_others() {
+    let node = node("the-token");
+    for (accept, kind) in [
+        ("text/html,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("*/*", "text/plain; charset=utf-8"),
+    ] {
+        let answer = node.raw(AWAY, with_header("/", "accept", accept)).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], kind);
+        assert!(
+            answer.headers()["vary"]
+                .to_str()
+                .unwrap()
+                .contains("accept")
+        );
+    }
+    let (status, error) = node.get("/_console/none.js").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(error["code"], "no_such_route");
+}
+
+#[tokio::test]
+async fn the_node_tells_of_its_apps_and_not_of_their_keys() {
+    let node = node("");
+    let (status, shown) = node.get("/api/v1/node").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(shown["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(shown["ready"], true);
+    let live = json!({"name": "live", "access": "open", "channels": true, "tokens": false});
+    assert_eq!(shown["apps"], json!([live]));
+}
+
+#[tokio::test]
 async fn readiness_follows_the_node_and_health_does_not() {
     let node = node("");
     assert_eq!(node.get("/readyz").await.0, StatusCode::OK);
@@ -398,6 +431,7 @@ async fn the_document_describes_every_route_and_every_route_answers() {
             "GET /api/v1/channels/{app}/{channel}",
             "GET /api/v1/channels/{app}/{channel}/members",
             "GET /api/v1/channels/{app}/{channel}/members/{uid}",
+            "GET /api/v1/node",
             "GET /api/v1/openapi.json",
             "GET /api/v1/players",
             "GET /api/v1/publishers",

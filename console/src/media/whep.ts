@@ -1,0 +1,47 @@
+/** Plays a stream by WHEP. */
+import { negotiate, onOver } from "./sdp";
+import { RtcMeter } from "./stats";
+import type { MediaStats } from "./stats";
+
+/** What is playing, by whichever protocol. */
+export interface Playing {
+  protocol: "whep" | "http-flv";
+  stats(): Promise<MediaStats>;
+  stop(): void;
+}
+
+/** Plays into `video` until it is stopped; `over` is called when the node ends it. */
+export async function playWhep(
+  url: string,
+  video: HTMLVideoElement,
+  stop: AbortSignal,
+  over: () => void,
+): Promise<Playing> {
+  const peer = new RTCPeerConnection();
+  const media = new MediaStream();
+  peer.addTransceiver("video", { direction: "recvonly" });
+  peer.addTransceiver("audio", { direction: "recvonly" });
+  peer.addEventListener("track", ({ track }) => {
+    media.addTrack(track);
+    video.srcObject = media;
+    void video.play().catch(() => {});
+  });
+  try {
+    const session = await negotiate(peer, url, stop);
+    onOver(peer, over);
+    const meter = new RtcMeter(peer, "inbound-rtp");
+    return {
+      protocol: "whep",
+      stats: () => meter.read(),
+      stop: () => {
+        session.end();
+        peer.close();
+        video.srcObject = null;
+      },
+    };
+  } catch (thrown) {
+    peer.close();
+    video.srcObject = null;
+    throw thrown;
+  }
+}
