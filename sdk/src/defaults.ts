@@ -43,6 +43,3 @@ export const RECHECK_AFTER = 1_000;
 
 /** Reports are gathered for this long; net statuses come every 2 s from each component. */
 export const REPORT_EVERY = 2_000;
-
-/** A state change does not wait for it, but two messages are never closer than this. */
-export const REPORT_GAP = 200;

@@ -1,25 +1,27 @@
 /**
  * What live-pusher and live-player say, gathered and sent to the node as `Report`.
  *
- * A message every two seconds at most: the newest net status and the newest state of each component.
- * A state that comes while another waits sends that one first, so that short stalls are told too.
+ * A message every two seconds at most: of each component the newest net status, and every state since
+ * the message before, so that short stalls are told too.
  */
-import { REPORT_EVERY, REPORT_GAP } from "./defaults";
+import { REPORT_EVERY } from "./defaults";
 
-/** The newest of one component. */
+/** What is new of one component. */
 interface Side {
-  State?: { code: number; message: string };
+  States?: Array<{ Code: number; Message: string }>;
   Net?: Record<string, number | string>;
 }
+
+/** States in one message; the node takes no more. */
+const STATES = 20;
 
 /** Fields of one net status; a component has about twenty. */
 const FIELDS = 40;
 
 export class Reports {
   private pusher: Side | undefined;
-  private players: Record<string, Side | null> = {};
+  private players: Record<string, Side> = {};
   private timer: any;
-  private sentAt = 0;
 
   constructor(private readonly send: (report: object) => void) {}
 
@@ -39,10 +41,9 @@ export class Reports {
     return this.net(() => this.player(uid), e);
   }
 
-  /** A player that is no more. */
+  /** A player that is no more: nothing is said of it. */
   gone(uid: string): void {
-    this.players[uid] = null;
-    this.soon();
+    delete this.players[uid];
   }
 
   stop(): void {
@@ -60,9 +61,9 @@ export class Reports {
     const detail = detailOf(e);
     const code = Number(detail?.code);
     if (!detail || !Number.isInteger(code)) return false;
-    if (side().State && Date.now() - this.sentAt >= REPORT_GAP) this.flush();
     const message = String(detail.message ?? detail.errMsg ?? "").slice(0, 100);
-    side().State = { code, message };
+    const mine = side();
+    mine.States = [...(mine.States ?? []), { Code: code, Message: message }].slice(-STATES);
     this.soon();
     return true;
   }
@@ -88,10 +89,10 @@ export class Reports {
   }
 
   private flush(): void {
-    const report = { ...(this.pusher && { Pusher: this.pusher }), Players: this.players };
+    const players = Object.keys(this.players).map((uid) => ({ UserId: uid, ...this.players[uid] }));
+    const report = { ...(this.pusher && { Pusher: this.pusher }), ...(players.length && { Players: players }) };
     this.stop();
-    this.sentAt = Date.now();
-    this.send(report);
+    if (Object.keys(report).length) this.send(report);
   }
 }
 

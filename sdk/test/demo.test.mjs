@@ -149,7 +149,7 @@ test("a whole meeting: join, publish, watch, mute, change the role, leave", asyn
   page.onPusherState({ detail: { code: 1002, message: "" } });
   page.onPlayerNet({ ...tile(0), detail: { info: { videoFPS: 15 } } });
   await until(() => node.last("Report"));
-  assert.equal(node.last("Report").Players[8].Net.videoFPS, 15);
+  assert.equal(node.last("Report").Players[0].Net.videoFPS, 15);
 
   page.onRole();
   await until(() => page.data.audience);

@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { HEIGHT, Player, Pusher, WIDTH, probe, stopMedia } from "./e2e/media.mjs";
 import { Member, leaveAll } from "./e2e/member.mjs";
 import { Node } from "./e2e/node.mjs";
+import { PATIENCE } from "./e2e/watched.mjs";
 
 let node;
 before(async () => {
@@ -388,6 +389,27 @@ describe("each method does with real media what it says", { concurrency: 4 }, ()
     await alice.state("DISCONNECTED");
     assert.deepEqual(await bob.heard("stream-removed 1"), []);
     await Promise.all([player.cut(), pusher.over]);
+    await leave(alice, bob);
+  });
+
+  test("what components say of themselves is what the API shows of their member", async () => {
+    const { alice, members: [bob] } = await meeting("reports", 2);
+    await call(bob, "subscribe", 1);
+    alice.client.updatePusherNetStatus({ detail: { info: { videoFPS: 15, videoBitrate: 400 } } });
+    bob.client.updatePlayerStateChange(1, { detail: { code: 2007, message: "loading" } });
+    bob.client.updatePlayerStateChange(1, { detail: { code: 2004, message: "playing" } });
+    bob.client.updatePlayerNetStatus(1, { detail: { info: { videoFPS: 14.5, videoCache: 300 } } });
+    const reported = async () => {
+      const { items } = await node.api("/channels/live/reports/members");
+      const [one, two] = ["1", "2"].map((uid) => items.find((member) => member.uid === uid));
+      return [one.publication?.reported, two.subscriptions[0]?.reported];
+    };
+    const end = Date.now() + PATIENCE;
+    let [pusher, player] = await reported();
+    while (!(pusher && player) && Date.now() < end) [pusher, player] = await reported();
+    assert.deepEqual(pusher.net, { videoFPS: 15, videoBitrate: 400 });
+    assert.deepEqual(player.net, { videoFPS: 14.5, videoCache: 300 });
+    assert.deepEqual([player.code, player.message, player.stalls], [2004, "playing", 1]);
     await leave(alice, bob);
   });
 });
