@@ -171,6 +171,7 @@ function Delays({ metrics }: { metrics: Metrics }): JSX.Element {
     <Panel title={t("delays.title")} note={t("sinceStart")}>
       <Table
         caption={t("delays.title")}
+        narrow
         rows={DELAYS}
         id={([key]) => key}
         columns={[
@@ -229,11 +230,18 @@ function Trouble({ metrics, first }: { metrics: Metrics; first?: Metrics }): JSX
       {rows.length ? (
         <Table
           caption={t("trouble.title")}
+          narrow
           rows={rows}
           id={(row) => `${row.what} ${row.why}`}
           columns={[
-            { label: t("trouble.what"), cell: (row) => t(row.what) },
-            { label: t("trouble.why"), cell: (row) => tOr("reason", row.why) },
+            {
+              label: t("trouble.what"),
+              cell: (row) => (
+                <>
+                  {t(row.what)}: <span class="muted">{tOr("reason", row.why)}</span>
+                </>
+              ),
+            },
             {
               label: t("trouble.lately"),
               number: true,

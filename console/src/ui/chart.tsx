@@ -44,7 +44,7 @@ function options(props: ChartProps, width: number): uPlot.Options {
   return {
     width,
     height: HEIGHT,
-    padding: [10, 8, 0, 0],
+    padding: [10, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     scales: {

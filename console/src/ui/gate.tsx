@@ -33,7 +33,7 @@ export function Switches(props: {
               icon={<Icon name={ICONS[track][open && !others.length ? 0 : 1]} />}
               change={(on) => props.change(track, on ? "open" : "closed")}
             />
-            {others.length > 0 && <small>{t("gate.closedBy", { by })}</small>}
+            {others.length > 0 && <small>{t("gate.by", { by })}</small>}
           </span>
         );
       })}

@@ -16,10 +16,12 @@ export function Table<T>(props: {
   columns: Array<Column<T> | false>;
   rows: T[];
   id(row: T): string | number;
+  /** It is narrow: a table on a phone as well. */
+  narrow?: boolean;
 }): JSX.Element {
   const columns = props.columns.filter((column) => column !== false);
   return (
-    <div class="table" role="region" aria-label={props.caption} tabIndex={0}>
+    <div class={props.narrow ? "table" : "table cards"} role="region" aria-label={props.caption} tabIndex={0}>
       <table>
         <caption class="visually-hidden">{props.caption}</caption>
         <thead>
@@ -40,7 +42,7 @@ export function Table<T>(props: {
                   class={column.number ? "number" : ""}
                   data-label={column.bare ? undefined : column.label}
                 >
-                  {column.cell(row)}
+                  <span>{column.cell(row)}</span>
                 </td>
               ))}
             </tr>
