@@ -94,6 +94,9 @@ export const metrics = async () => (await request("GET", "/metrics")).text();
 export const streams = () => list<api.Stream>("/api/v1/streams");
 export const stream = (app: string, name: string) =>
   get<api.Stream>(`/api/v1/streams/${segment(app)}/${segment(name)}`);
+/** What goes behind the `?` of the stream's media URLs, for a minute. */
+export const ticket = async (app: string, name: string) =>
+  (await change<api.Ticket>("POST", `/api/v1/streams/${segment(app)}/${segment(name)}/ticket`)).query;
 export const players = (app?: string, name?: string) =>
   list<api.Player>("/api/v1/players", app !== undefined && name !== undefined ? { app, name } : {});
 export const kick = (connection: number) => change<void>("DELETE", `/api/v1/connections/${connection}`);

@@ -63,6 +63,12 @@ export interface Publisher {
   audio: Audio | null;
 }
 
+/** What lets an operator's page play a stream. */
+export interface Ticket {
+  query: string;
+  seconds: number;
+}
+
 export type Switch = "open" | "closed";
 
 export interface Gate {

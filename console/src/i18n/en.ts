@@ -181,8 +181,6 @@ export const en = {
   "streams.noMatch": "No stream of this name.",
   "stream.gone": "This stream is over. It shows again when somebody publishes or plays it.",
   "stream.picture": "Picture",
-  "stream.key": "Play key",
-  "stream.keyHint": "This app asks players for a key; the node does not tell its keys.",
   publishingFor: "Publishing for",
   knownFor: "Known for",
   ring: "Ring",

@@ -19,7 +19,10 @@ const WAYS: Way[] = ["auto", "whep", "http-flv"];
 type State = { kind: "starting" } | { kind: "playing"; played: Played } | { kind: "failed"; error: ApiError };
 
 export function Viewer(props: {
-  urls: Urls;
+  /** Which stream it is: another is another picture. */
+  of: string;
+  /** Asked for anew whenever it starts: a URL may hold for a moment only. */
+  urls(): Promise<Urls>;
   label: string;
   /** Plays without being asked to, silently: browsers let nothing else start by itself. */
   autoplay?: boolean;
@@ -36,6 +39,8 @@ export function Viewer(props: {
   const [sound, setSound] = useState(false);
   const onStats = useRef(props.onStats);
   onStats.current = props.onStats;
+  const urls = useRef(props.urls);
+  urls.current = props.urls;
 
   useEffect(() => {
     const element = video.current;
@@ -46,9 +51,11 @@ export function Viewer(props: {
     const again = () => timers.push(setTimeout(() => setTurn((turn) => turn + 1), AGAIN_MS));
     setState({ kind: "starting" });
     setStats({});
-    play(way, props.urls, element, stop.signal, () => {
-      if (!stop.signal.aborted) setTurn((turn) => turn + 1);
-    }).then(
+    const start = async () =>
+      play(way, await urls.current(), element, stop.signal, () => {
+        if (!stop.signal.aborted) setTurn((turn) => turn + 1);
+      });
+    start().then(
       (now) => {
         if (stop.signal.aborted) return now.stop();
         played = now;
@@ -74,7 +81,7 @@ export function Viewer(props: {
       played?.stop();
       for (const timer of timers) clearTimeout(timer);
     };
-  }, [way, wanted, turn, props.urls.whep, props.urls.flv]);
+  }, [way, wanted, turn, props.of]);
 
   useEffect(() => {
     if (video.current) video.current.muted = !sound;

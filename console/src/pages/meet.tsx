@@ -251,7 +251,7 @@ function Tile({ room, other }: { room: Room; other: Other }): JSX.Element {
         {uid} {says.length > 0 && <Tag tone="warn">{t("meet.muted", { what: says.join(t("list.and")) })}</Tag>}
       </h2>
       {urls ? (
-        <Viewer plain urls={urls} label={uid} onStats={(stats) => room.tellPlayer(uid, stats)} />
+        <Viewer plain of={urls.whep} urls={async () => urls} label={uid} onStats={(stats) => room.tellPlayer(uid, stats)} />
       ) : (
         <div class="screen">
           <p class="over">{other.problem ?? t("viewer.connecting")}</p>

@@ -1,16 +1,13 @@
 /** One member: what the node knows of it beside what its phone says, and the log that its user sent. */
 import type { JSX } from "preact";
-import { useMemo } from "preact/hooks";
 import * as api from "../api/client";
 import type { Component, Member } from "../api/types";
 import * as format from "../format";
 import { t } from "../i18n";
-import { flvUrl } from "../media/flv";
-import { endpoint } from "../media/sdp";
-import { Viewer } from "../media/viewer";
 import { usePoll } from "../poll";
 import { href } from "../router";
 import { Await, Empty, Facts, Head, Panel } from "../ui/parts";
+import { Screen } from "./stream";
 import { Connected, MemberActions, MemberGate, Receives } from "./channel";
 
 const POLL_MS = 2_000;
@@ -68,20 +65,10 @@ export function MemberPage({ app, channel, uid }: { app: string; channel: string
 
 function Picture({ app, member }: { app: string; member: Member }): JSX.Element {
   const name = member.publication?.stream;
-  const urls = useMemo(
-    () => name !== undefined && { whep: endpoint(app, name, "whep"), flv: flvUrl(app, name) },
-    [app, name],
-  );
-  if (!urls) {
-    return (
-      <Panel title={t("stream.picture")}>
-        <Empty>{t("sends.nothing")}</Empty>
-      </Panel>
-    );
-  }
+  if (name !== undefined) return <Screen app={app} name={name} label={member.uid} />;
   return (
-    <Panel class="flush">
-      <Viewer urls={urls} label={member.uid} />
+    <Panel title={t("stream.picture")}>
+      <Empty>{t("sends.nothing")}</Empty>
     </Panel>
   );
 }

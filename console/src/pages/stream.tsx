@@ -1,6 +1,5 @@
 /** One stream: its picture, who brings it, who watches it, and the gate of each. */
 import type { JSX } from "preact";
-import { useMemo, useState } from "preact/hooks";
 import * as api from "../api/client";
 import type { Player, Publisher, Stream } from "../api/types";
 import * as format from "../format";
@@ -9,12 +8,11 @@ import { flvUrl } from "../media/flv";
 import type { Urls } from "../media/play";
 import { endpoint } from "../media/sdp";
 import { Viewer } from "../media/viewer";
-import { useNode } from "../node";
 import { usePoll } from "../poll";
 import { href } from "../router";
 import { askBan, confirm } from "../ui/dialog";
 import { PlayerGate } from "../ui/gate";
-import { Await, Empty, Facts, Field, Head, Panel, Tag } from "../ui/parts";
+import { Await, Empty, Facts, Head, Panel, Tag } from "../ui/parts";
 import { Table } from "../ui/table";
 import { act } from "../ui/toast";
 import { audioText, stateText, stateTone, videoText } from "./streams";
@@ -31,7 +29,7 @@ export function StreamPage({ app, name }: { app: string; name: string }): JSX.El
         {stream && <Tag tone={stateTone[stream.state]}>{stateText(stream.state)}</Tag>}
       </Head>
       <div class="watch">
-        <Screen app={app} name={name} />
+        <Screen app={app} name={name} label={`${app}/${name}`} />
         <Panel title={t("publisher")}>
           {polled.error?.code === "stream_not_found" ? (
             <Empty>{t("stream.gone")}</Empty>
@@ -54,38 +52,15 @@ export function StreamPage({ app, name }: { app: string; name: string }): JSX.El
   );
 }
 
-/** The stream as it plays here; an app with keys asks for one first. */
-function Screen({ app, name }: { app: string; name: string }): JSX.Element {
-  const node = useNode();
-  const [typed, setTyped] = useState("");
-  const [key, setKey] = useState("");
-  const query = key && `key=${encodeURIComponent(key)}`;
-  const urls = useMemo<Urls>(
-    () => ({ whep: endpoint(app, name, "whep", query), flv: flvUrl(app, name, query) }),
-    [app, name, query],
-  );
-  const access = node?.apps.find((each) => each.name === app)?.access;
-  if (access === "keys" && !key) {
-    const submit = (event: Event) => {
-      event.preventDefault();
-      setKey(typed.trim());
-    };
-    return (
-      <Panel title={t("stream.picture")}>
-        <form class="stack" onSubmit={submit}>
-          <Field label={t("stream.key")} hint={t("stream.keyHint")}>
-            <input value={typed} autocomplete="off" onInput={(event) => setTyped(event.currentTarget.value)} />
-          </Field>
-          <button type="submit" disabled={!typed.trim()}>
-            {t("viewer.play")}
-          </button>
-        </form>
-      </Panel>
-    );
-  }
+/** The stream as it plays here, whatever its app asks players for. */
+export function Screen({ app, name, label }: { app: string; name: string; label: string }): JSX.Element {
+  const urls = async (): Promise<Urls> => {
+    const query = await api.ticket(app, name);
+    return { whep: endpoint(app, name, "whep", query), flv: flvUrl(app, name, query) };
+  };
   return (
     <Panel class="flush">
-      <Viewer urls={urls} label={`${app}/${name}`} />
+      <Viewer of={`${app}/${name}`} urls={urls} label={label} />
     </Panel>
   );
 }

@@ -4,11 +4,14 @@
 //! they refuse everybody, and what verifies a signature takes that place.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use lockgate_routing::{Admission, Grant, Refusal, StreamId};
 
 use crate::config::{App, AppAccess};
 use crate::secret::Secret;
+use crate::tickets::Tickets;
 
 /// The query's parameter that carries an app's key.
 const KEY_PARAMETER: &str = "key";
@@ -17,6 +20,7 @@ const KEY_PARAMETER: &str = "key";
 #[derive(Debug)]
 pub(crate) struct Access {
     apps: HashMap<String, Policy>,
+    tickets: Arc<Tickets>,
 }
 
 /// Who may use one app.
@@ -53,7 +57,13 @@ impl Access {
                 .iter()
                 .map(|app| (app.name.clone(), policy(app)))
                 .collect(),
+            tickets: Arc::new(Tickets::new()),
         }
+    }
+
+    /// What opens a stream to an operator's page.
+    pub(crate) fn tickets(&self) -> Arc<Tickets> {
+        Arc::clone(&self.tickets)
     }
 
     /// True if the config has the app: what a connection learns before it names a stream.
@@ -79,6 +89,9 @@ impl Admission for Access {
     }
 
     fn play(&self, app: &str, name: &str, query: &str) -> Result<Grant, Refusal> {
+        if self.knows(app) && self.tickets.admit(app, name, query, SystemTime::now()) {
+            return StreamId::new(app, name).map(Grant::from);
+        }
         self.admit(Action::Play, app, name, query)
     }
 }
@@ -160,6 +173,23 @@ mod tests {
             access().play("ingest-only", "a", "").map(drop),
             Err(Refusal::KeyMissing)
         );
+    }
+
+    #[test]
+    fn a_ticket_opens_a_stream_to_players_and_not_to_publishers() {
+        let access = access();
+        for app in ["studio", "mini", "live"] {
+            let ticket = access.tickets().issue(app, "a", SystemTime::now());
+            let query = format!("ticket={ticket}");
+            assert!(access.play(app, "a", &query).is_ok(), "{app}");
+            let other = access.play(app, "b", &query).map(drop);
+            assert_eq!(other.is_ok(), app == "live", "{app}");
+            let publish = access.publish(app, "a", &query).map(drop);
+            assert_eq!(publish.is_ok(), app == "live", "{app}");
+        }
+        let ticket = access.tickets().issue("nope", "a", SystemTime::now());
+        let refused = access.play("nope", "a", &format!("ticket={ticket}"));
+        assert_eq!(refused.map(drop), Err(Refusal::UnknownApp));
     }
 
     #[test]

@@ -43,6 +43,7 @@ use crate::metrics::Metrics;
 use crate::node::Addresses;
 use crate::seats::Seats;
 use crate::secret::Secret;
+use crate::tickets::Tickets;
 use auth::BearerScheme;
 use cors::Cors;
 use error::ApiError;
@@ -71,6 +72,7 @@ pub(crate) struct State {
     /// Proxies that are believed about whom they were asked by.
     trusted_proxies: Arc<[Network]>,
     facts: node_api::Facts,
+    tickets: Arc<Tickets>,
 }
 
 /// What media needs of the node.
@@ -109,13 +111,18 @@ impl State {
             },
             trusted_proxies: settings.config.http.trusted_proxies.clone().into(),
             facts: node_api::Facts::new(&settings.config.apps),
+            tickets: Arc::new(Tickets::new()),
         }
     }
 
-    /// The same on a node that listens here.
-    pub(crate) fn at(self, addresses: &Addresses) -> Self {
+    /// The same on a node that listens here and admits by these tickets.
+    pub(crate) fn of(self, addresses: &Addresses, tickets: Arc<Tickets>) -> Self {
         let facts = self.facts.at(addresses);
-        Self { facts, ..self }
+        Self {
+            facts,
+            tickets,
+            ..self
+        }
     }
 }
 
@@ -165,6 +172,7 @@ fn routes() -> (axum::Router<State>, utoipa::openapi::OpenApi) {
         .routes(routes!(node_api::show_node))
         .routes(routes!(api::list_streams))
         .routes(routes!(api::show_stream))
+        .routes(routes!(api::watch))
         .routes(routes!(api::list_publishers))
         .routes(routes!(api::list_players))
         .routes(routes!(api::kick))

@@ -17,6 +17,7 @@ mod rtmp_listener;
 mod seats;
 mod secret;
 mod start_error;
+mod tickets;
 mod tls;
 
 pub use config::Config;

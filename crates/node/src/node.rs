@@ -121,7 +121,7 @@ impl Node {
         let rtmp = RtmpListener::new(
             acceptor(rtmp, "rtmp"),
             &settings,
-            access,
+            Arc::clone(&access),
             ingest,
             Arc::clone(&egress),
             Arc::clone(&seats),
@@ -142,7 +142,7 @@ impl Node {
                 signalling.clone(),
                 desk.clone(),
             )
-            .at(&addresses),
+            .of(&addresses, access.tickets()),
             metrics.clone(),
         );
         // Settings hold a pair wherever a listener needs one.

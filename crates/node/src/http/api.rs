@@ -1,4 +1,6 @@
-//! The admin API: what is live, and the operator's hand on it.
+//! The admin API: what is live, and the operator's eye and hand on it.
+
+use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
@@ -9,7 +11,8 @@ use lockgate_routing::StreamReport;
 
 use super::State;
 use super::error::{ApiError, ErrorBody};
-use super::model::{Filter, GateChange, Page, Paging, Player, Publisher, Stream, Switch};
+use super::model::{Filter, GateChange, Page, Paging, Player, Publisher, Stream, Switch, Ticket};
+use crate::tickets;
 
 /// A query, or the error to send for it.
 type Parsed<T> = Result<Query<T>, QueryRejection>;
@@ -53,6 +56,34 @@ pub(super) async fn show_stream(
         Some(report) => Ok(Json(Stream::from(&report))),
         None => Err(ApiError::stream_not_found(&app, &name)),
     }
+}
+
+/// Get a ticket to watch a stream
+///
+/// Its query, added to the URL of the stream by its name, plays it whatever its app asks players
+/// for. Good for joining that stream within a minute.
+#[utoipa::path(post, path = "/api/v1/streams/{app}/{name}/ticket", tag = "control",
+    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name")),
+    responses(
+        (status = 201, description = "The ticket", body = Ticket),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+        (status = 404, description = "No such stream", body = ErrorBody)))]
+pub(super) async fn watch(
+    AxumState(state): AxumState<State>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<(StatusCode, Json<Ticket>), ApiError> {
+    let Path((app, name)) = path?;
+    let id = lockgate_routing::StreamId::new(&app, &name).ok();
+    if id.and_then(|id| state.router.stream(&id)).is_none() {
+        return Err(ApiError::stream_not_found(&app, &name));
+    }
+    let ticket = state.tickets.issue(&app, &name, SystemTime::now());
+    tracing::info!(app, name, "ticket to watch issued to the operator");
+    let ticket = Ticket {
+        query: format!("{}={ticket}", tickets::PARAMETER),
+        seconds: tickets::VALID.as_secs(),
+    };
+    Ok((StatusCode::CREATED, Json(ticket)))
 }
 
 /// List publishers

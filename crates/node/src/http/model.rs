@@ -243,6 +243,15 @@ pub(super) struct GateChange {
     pub(super) video: Option<Switch>,
 }
 
+/// What lets an operator watch a stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ticket {
+    /// What goes behind the `?` of the stream's URL.
+    pub(super) query: String,
+    /// How long it can be used to join.
+    pub(super) seconds: u64,
+}
+
 impl From<&StreamReport> for Stream {
     fn from(report: &StreamReport) -> Self {
         Self {

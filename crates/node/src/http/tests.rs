@@ -363,6 +363,24 @@ async fn the_root_is_a_page_for_browsers_and_text_for_others() {
 }
 
 #[tokio::test]
+async fn a_ticket_is_for_a_stream_that_is_there() {
+    let node = node("the-token");
+    let _held = node.publish("live", "room 1/alice");
+    let path = "/api/v1/streams/live/room%201%2Falice/ticket";
+    let (status, ticket) = node.ask("POST", path, "").await;
+    assert_eq!(status, StatusCode::CREATED, "{ticket}");
+    assert!(ticket["query"].as_str().unwrap().starts_with("ticket="));
+    assert_eq!(ticket["seconds"], 60);
+    let (status, error) = node
+        .ask("POST", "/api/v1/streams/live/none/ticket", "")
+        .await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(error["code"], "stream_not_found");
+    let (status, _) = node.send(AWAY, request("POST", path, "")).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn the_node_tells_of_its_apps_and_not_of_their_keys() {
     let node = node("");
     let (status, shown) = node.get("/api/v1/node").await;
@@ -444,6 +462,7 @@ async fn the_document_describes_every_route_and_every_route_answers() {
             "PATCH /api/v1/players/{id}/gate",
             "POST /api/v1/bans",
             "POST /api/v1/channels/{app}/{channel}/members/{uid}/kick",
+            "POST /api/v1/streams/{app}/{name}/ticket",
             "POST /arapi/v1",
         ]
     );
