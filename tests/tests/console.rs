@@ -1,0 +1,93 @@
+//! The console in a browser: what an operator does there, the node has done.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a helper that panics fails its test"
+)]
+
+use anyhow::{Context, Result, ensure};
+use lockgate_tests::browser;
+use lockgate_tests::child::Running;
+use lockgate_tests::clips::Clip;
+use lockgate_tests::member::{Member, Ticket};
+use lockgate_tests::node::TestNode;
+use lockgate_tests::tools;
+use serde_json::json;
+
+const TOKEN: &str = "a-token-for-the-api";
+
+/// A node with a stream, one who plays it, and a member in a channel.
+struct Scene {
+    node: TestNode,
+    alice: Member,
+    player: u64,
+    _media: [Running; 2],
+}
+
+impl Scene {
+    fn start() -> Result<Self> {
+        ensure!(
+            tools::workspace().join("console/dist/index.html").is_file(),
+            "the console is not built: make console"
+        );
+        let node = TestNode::with(|config| config.api.token = TOKEN.to_owned())?;
+        let mut push = tools::ffmpeg()?;
+        push.args(["-re", "-stream_loop", "-1", "-i"]);
+        push.arg(Clip::H264Aac.path()?);
+        push.args(["-c", "copy", "-f", "flv", &node.url("show")]);
+        let push = Running::start(push)?;
+        node.wait_live("show")?;
+        let mut play = tools::ffmpeg()?;
+        play.args(["-i", &node.url("show"), "-c", "copy", "-f", "null", "-"]);
+        let play = Running::start(play)?;
+        node.wait_players("show", 1)?;
+        let player = node.players("show")?[0]["connection"].as_u64();
+        let alice = Member::join(node.addresses().http, &Ticket::new("room 1", "alice"))?;
+        Ok(Self {
+            node,
+            alice,
+            player: player.context("the player has a number")?,
+            _media: [push, play],
+        })
+    }
+
+    fn args(&self, step: &str, token: &str) -> serde_json::Value {
+        let url = format!("http://{}", self.node.addresses().http);
+        json!({ "step": step, "url": url, "token": token, "player": self.player })
+    }
+}
+
+#[test]
+fn what_an_operator_does_in_the_console_the_node_has_done() -> Result<()> {
+    let scene = Scene::start()?;
+    let node = &scene.node;
+
+    let seen = browser::run("console.mjs", &scene.args("operate", TOKEN))?;
+    assert_eq!(seen.result["refused"], "This is not the node's token.");
+    let gate = &node.players("show")?[0]["gate"];
+    assert_eq!(gate["audio_closed_by"], json!(["operator"]));
+    assert_eq!(gate["video"], "open");
+    let bans = node.get("/api/v1/bans")?;
+    assert_eq!(bans["total"], 1);
+    assert_eq!(bans["items"][0]["uid"], "alice");
+    assert_eq!(bans["items"][0]["reason"], "Noise");
+
+    let args = scene.args("undo", TOKEN);
+    assert_eq!(scene.alice.wait_closed()?.reason, "UID_BANNED");
+    let seen = browser::run("console.mjs", &args)?;
+    assert_eq!(node.get("/api/v1/bans")?["total"], 0);
+    node.wait_players("show", 0)?;
+    let kept = seen.result["kept"].to_string();
+    assert!(!kept.contains(TOKEN), "another tab knows the token: {kept}");
+    Ok(())
+}
+
+#[test]
+fn every_page_of_the_console_can_be_read_by_everybody_and_complains_of_nothing() -> Result<()> {
+    let scene = Scene::start()?;
+    let seen = browser::run("console.mjs", &scene.args("look", ""))?;
+    assert_eq!(seen.result["faults"], json!([]));
+    assert_eq!(seen.result["seen"], 16);
+    assert_eq!(seen.errors, [] as [String; 0]);
+    Ok(())
+}
