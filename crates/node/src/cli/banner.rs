@@ -50,6 +50,7 @@ pub(super) fn banner(apps: &[App], addresses: &Addresses) -> String {
             );
         }
     }
+    line(&mut text, "console", &format!("{http}/"));
     line(&mut text, "metrics", &format!("{http}/metrics"));
     line(&mut text, "API", &format!("{http}/api/v1/streams"));
     line(&mut text, "", &format!("{http}/api/v1/openapi.json"));
@@ -161,6 +162,7 @@ mod tests {
             text.contains("ffplay -fflags nobuffer rtmp://127.0.0.1/live/demo\n"),
             "{text}"
         );
+        assert!(text.contains("console  http://127.0.0.1:8080/\n"), "{text}");
         assert!(
             text.contains("http://127.0.0.1:8080/live/<name>.flv\n"),
             "{text}"
