@@ -16,6 +16,8 @@ export default defineConfig({
     emptyOutDir: false,
     // A page of this policy loads nothing that is written into it.
     assetsInlineLimit: 0,
+    // What the packages in it ask to be told with them.
+    license: { fileName: "_console/licenses.txt" },
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 400,
   },

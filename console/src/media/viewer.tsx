@@ -73,7 +73,7 @@ export function Viewer(props: {
         const error = asApiError(thrown);
         setState({ kind: "failed", error });
         // What may pass by itself; the rest waits for whoever looks.
-        if (["stream_not_found", "no_answer", "ended"].includes(error.code)) again();
+        if (["stream_not_found", "no_answer", "ended", "no_picture"].includes(error.code)) again();
       },
     );
     return () => {
