@@ -8,7 +8,7 @@ export default async function console({ page, context, args }) {
     // As through a proxy: the node then asks for its token wherever the request came from.
     if (args.token) await context.setExtraHTTPHeaders({ 'x-forwarded-for': '192.0.2.1' });
     page.setDefaultTimeout(20_000);
-    return { operate, undo, look }[args.step]({ page, context, args });
+    return { operate, undo, look, watch }[args.step]({ page, context, args });
 }
 
 const heading = (page, name) => page.getByRole('heading', { level: 1, name, exact: true });
@@ -60,12 +60,26 @@ async function undo({ page, context, args }) {
     await page.goto(`${args.url}/#/streams/live/show`);
     await page.getByRole('button', { name: `Kick player ${args.player}` }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Kick', exact: true }).click();
-    await page.getByText('Nobody plays it.').waitFor();
+    // The page plays the stream as well: its own player stays.
+    await page.getByRole('button', { name: `Kick player ${args.player}` }).waitFor({ state: 'hidden' });
 
     const other = await context.newPage();
     await other.goto(args.url);
     await other.getByLabel('API token').waitFor();
     return { kept: await other.evaluate(() => [localStorage, sessionStorage].map((each) => JSON.stringify(each))) };
+}
+
+/** Plays a stream of an app that asks players for a key, which the page does not have. */
+async function watch({ page, args }) {
+    await page.goto(`${args.url}/#/streams/studio/show`);
+    await page.getByLabel('Protocol').selectOption('http-flv');
+    await page.waitForFunction(() => {
+        const video = document.querySelector('video');
+        return video.videoWidth && video.currentTime > 1;
+    });
+    await page.getByText(/HTTP-FLV · 640×360/).waitFor();
+    const { items } = await (await fetch(`${args.url}/api/v1/players?app=studio`)).json();
+    return { protocols: items.map(({ protocol }) => protocol) };
 }
 
 const PAGES = {

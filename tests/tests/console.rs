@@ -6,6 +6,7 @@
 )]
 
 use anyhow::{Context, Result, ensure};
+use lockgate_node::config::{App, AppAccess};
 use lockgate_tests::browser;
 use lockgate_tests::child::Running;
 use lockgate_tests::clips::Clip;
@@ -15,6 +16,13 @@ use lockgate_tests::tools;
 use serde_json::json;
 
 const TOKEN: &str = "a-token-for-the-api";
+
+/// Debug builds of the node read the console where it lies.
+fn built() -> Result<()> {
+    let page = tools::workspace().join("console/dist/index.html");
+    ensure!(page.is_file(), "the console is not built: make console");
+    Ok(())
+}
 
 /// A node with a stream, one who plays it, and a member in a channel.
 struct Scene {
@@ -26,10 +34,7 @@ struct Scene {
 
 impl Scene {
     fn start() -> Result<Self> {
-        ensure!(
-            tools::workspace().join("console/dist/index.html").is_file(),
-            "the console is not built: make console"
-        );
+        built()?;
         let node = TestNode::with(|config| config.api.token = TOKEN.to_owned())?;
         let mut push = tools::ffmpeg()?;
         push.args(["-re", "-stream_loop", "-1", "-i"]);
@@ -79,6 +84,33 @@ fn what_an_operator_does_in_the_console_the_node_has_done() -> Result<()> {
     node.wait_players("show", 0)?;
     let kept = seen.result["kept"].to_string();
     assert!(!kept.contains(TOKEN), "another tab knows the token: {kept}");
+    Ok(())
+}
+
+#[test]
+fn an_operator_watches_a_stream_whose_key_the_page_does_not_have() -> Result<()> {
+    built()?;
+    let node = TestNode::with(|config| {
+        config.apps = vec![App {
+            publish_keys: vec!["push".to_owned()],
+            play_keys: vec!["watch".to_owned()],
+            ..App::new("studio", AppAccess::Keys)
+        }];
+    })?;
+    let mut push = tools::ffmpeg()?;
+    push.args(["-re", "-stream_loop", "-1", "-i"]);
+    push.arg(Clip::H264Aac.path()?);
+    let url = format!("rtmp://{}/studio/show?key=push", node.rtmp());
+    push.args(["-c", "copy", "-f", "flv", &url]);
+    let _push = Running::start(push)?;
+    node.wait_for("studio/show to have a keyframe", |node| {
+        let stream = node.get("/api/v1/streams/studio/show").ok();
+        let gop = stream.and_then(|stream| stream["ring"]["gop_packets"].as_u64());
+        Ok((gop > Some(0)).then_some(()))
+    })?;
+    let url = format!("http://{}", node.addresses().http);
+    let seen = browser::run("console.mjs", &json!({ "step": "watch", "url": url }))?;
+    assert_eq!(seen.result["protocols"], json!(["http-flv"]));
     Ok(())
 }
 
