@@ -22,13 +22,14 @@ const SIDES: [&str; 3] = ["ingest", "egress", "signalling"];
 const MAIN_LINES: usize = 30;
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "README.zh-CN.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/benchmarks.md",
+    "docs/performance.md",
     "deploy/README.md",
     "fuzz/README.md",
 ];

@@ -176,7 +176,10 @@ impl Ingest {
             }
             publication.flush();
             if connection.is_drained() && !publication.is_watched() {
-                tokio::time::sleep(UNWATCHED).await;
+                if let Err(error) = connection.rest(UNWATCHED).await {
+                    info!(%error, "publisher's connection failed");
+                    return ControlFlow::Break(());
+                }
             }
         }
     }

@@ -201,6 +201,16 @@ impl Connection {
         self.drained && !self.has_queued()
     }
 
+    /// Reads nothing for `time`; a plain TCP socket costs nothing meanwhile. The peer's bytes wait in
+    /// the kernel. Not cancel-safe: the connection is over when this does not end.
+    pub async fn rest(&mut self, time: Duration) -> io::Result<()> {
+        match Arc::get_mut(&mut self.socket) {
+            Some(socket @ Socket::Tcp(_)) => socket.rest(time).await?,
+            _ => tokio::time::sleep(time).await,
+        }
+        Ok(())
+    }
+
     /// Writes all replies that wait, within the write timeout.
     pub async fn flush(&mut self) -> Result<(), ConnectionError> {
         while !self.try_flush()? {

@@ -7,6 +7,7 @@
 use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{Interest, Ready};
@@ -19,6 +20,8 @@ pub enum Socket {
     Tcp(TcpStream),
     /// To a task that speaks to the peer.
     Unix(UnixStream),
+    /// Its owner has it; whoever asks meanwhile is told that there is no connection.
+    Away,
 }
 
 impl From<TcpStream> for Socket {
@@ -39,6 +42,7 @@ macro_rules! either {
         match $self {
             Self::Tcp($socket) => $call,
             Self::Unix($socket) => $call,
+            Self::Away => Err(io::ErrorKind::NotConnected.into()),
         }
     };
 }
@@ -70,12 +74,20 @@ impl Socket {
 
     /// Room to write, for hand-written futures; one task may wait at a time.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, socket => socket.poll_write_ready(cx))
+        match self {
+            Self::Tcp(socket) => socket.poll_write_ready(cx),
+            Self::Unix(socket) => socket.poll_write_ready(cx),
+            Self::Away => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 
     /// Something to read, for hand-written futures; one task may wait at a time.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, socket => socket.poll_read_ready(cx))
+        match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
+            Self::Away => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 
     /// Reads what is there. A read that leaves room in `buffer` has emptied the socket, which then
@@ -130,14 +142,28 @@ impl Socket {
             // Linux doubles what is asked for, to make up for its bookkeeping.
             Self::Unix(socket) => SockRef::from(socket)
                 .set_send_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX) / 2),
+            Self::Away => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Keeps the socket from the runtime for `time`: what comes meanwhile waits in the kernel and
+    /// wakes nobody, where it would otherwise wake the runtime once a packet. Not cancel-safe: the
+    /// socket is gone with the future.
+    pub(super) async fn rest(&mut self, time: Duration) -> io::Result<()> {
+        let Self::Tcp(socket) = std::mem::replace(self, Self::Away) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let socket = socket.into_std()?;
+        tokio::time::sleep(time).await;
+        *self = Self::Tcp(TcpStream::from_std(socket)?);
+        Ok(())
     }
 
     /// Turns Nagle's algorithm off where there is one.
     pub(super) fn send_at_once(&self) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_nodelay(true),
-            Self::Unix(_) => Ok(()),
+            Self::Unix(_) | Self::Away => Ok(()),
         }
     }
 

@@ -451,3 +451,28 @@ async fn one_end_of_a_local_pair_is_served_like_tcp() {
     let text = b"NetStream.Publish.Start";
     assert!(all.windows(text.len()).any(|window| window == text));
 }
+
+#[tokio::test]
+async fn what_comes_while_a_connection_rests_is_read_afterwards_and_so_is_its_end() {
+    let (mut client, mut connection) = accept(ConnectionConfig::default()).await;
+    client
+        .write_all(&[connect(), publish()].concat())
+        .await
+        .expect("writes");
+    assert!(matches!(next(&mut connection).await, Event::Connect(_)));
+    connection.session().accept_connect();
+    assert!(matches!(next(&mut connection).await, Event::Publish(_)));
+    connection.session().accept_publish();
+    connection.flush().await.expect("flushes");
+    let meanwhile = async {
+        client.write_all(&audio()).await.expect("writes");
+        client.write_all(&audio()).await.expect("writes");
+        client.shutdown().await.expect("shuts down");
+    };
+    let (rested, ()) = tokio::join!(connection.rest(Duration::from_millis(5)), meanwhile);
+    rested.expect("rests");
+    for _ in 0..2 {
+        assert!(matches!(next(&mut connection).await, Event::Media { .. }));
+    }
+    assert!(connection.next().await.expect("no error").is_none());
+}
