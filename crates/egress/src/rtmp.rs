@@ -94,7 +94,7 @@ impl Egress {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(connection, &refused),
         };
-        match self.wait(connection, &subscription, &mut hold).await {
+        match Box::pin(self.wait(connection, &subscription, &mut hold)).await {
             Waited::Live => {}
             Waited::Gone(next) => return next,
             Waited::Refused(refused) => return self.refuse(connection, &refused),
@@ -223,16 +223,16 @@ async fn play(connection: &mut Connection, mut player: Player, mut hold: Hold) -
     loop {
         let event = tokio::select! {
             event = connection.next() => event,
-            ended = player.ended() => return part(connection, ended).await,
+            ended = player.ended() => return Box::pin(part(connection, ended)).await,
             () = hold.lost() => {
-                let ended = player.leave().await;
-                return part(connection, Ended { why: End::StreamEnded, ..ended }).await;
+                let ended = Box::pin(player.leave()).await;
+                return Box::pin(part(connection, Ended { why: End::StreamEnded, ..ended })).await;
             }
         };
         match event {
             Ok(Some(Event::Ended)) => {
-                let ended = player.leave().await;
-                return part(connection, ended).await;
+                let ended = Box::pin(player.leave()).await;
+                return Box::pin(part(connection, ended)).await;
             }
             Ok(Some(event)) => {
                 switch(&event, |source, track, closed| {

@@ -175,11 +175,12 @@ impl Ingest {
                 event = connection.next().await;
             }
             publication.flush();
-            if connection.is_drained() && !publication.is_watched() {
-                if let Err(error) = connection.rest(UNWATCHED).await {
-                    info!(%error, "publisher's connection failed");
-                    return ControlFlow::Break(());
-                }
+            if connection.is_drained()
+                && !publication.is_watched()
+                && let Err(error) = connection.rest(UNWATCHED).await
+            {
+                info!(%error, "publisher's connection failed");
+                return ControlFlow::Break(());
             }
         }
     }

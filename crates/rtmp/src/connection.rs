@@ -276,7 +276,8 @@ impl Connection {
                 return Ok(self.socket.readable().await?);
             }
             if self.session.output().pending().len() > REPLIES_BEFORE_PAUSE {
-                self.flush().await?;
+                // Boxed, so that who only reads does not hold the room for it.
+                Box::pin(self.flush()).await?;
             } else {
                 // A few replies may wait for ever: encoders exist that never read.
                 let ready = self
