@@ -29,6 +29,9 @@ pub struct VideoTag {
     pub keyframe: bool,
     /// Where the codec's own data starts; `None` where it is not one contiguous piece.
     pub data: Option<usize>,
+    /// How much later than its timestamp it is shown, in milliseconds: not 0 in streams whose
+    /// frames are not shown in the order in which they come.
+    pub composition: i32,
 }
 
 /// The header of an audio tag body.
@@ -63,6 +66,7 @@ impl VideoTag {
                 part: Part::Notice,
                 keyframe: false,
                 data: None,
+                composition: 0,
             });
         }
         let codec = VideoCodec::from_id(first & 0x0f);
@@ -84,6 +88,7 @@ impl VideoTag {
             part,
             keyframe,
             data: Some(data),
+            composition: if data == 5 { signed_24(body, 2) } else { 0 },
         })
     }
 
@@ -97,6 +102,7 @@ impl VideoTag {
                 part: Part::Notice,
                 keyframe: false,
                 data: None,
+                composition: 0,
             });
         }
         let tracks = Tracks::parse(body, &mut at, packet_type, 6)?;
@@ -112,7 +118,9 @@ impl VideoTag {
             codec,
             Some(VideoCodec::Avc | VideoCodec::Hevc | VideoCodec::Vvc)
         );
+        let mut composition = 0;
         if tracks.packet_type == 1 && reorders {
+            composition = signed_24(body, at);
             at += 3;
         }
         let keyframe = part == Part::Frame && frame_type == 1 && tracks.is_default();
@@ -121,7 +129,21 @@ impl VideoTag {
             part,
             keyframe,
             data: tracks.contiguous.then_some(at),
+            composition,
         })
+    }
+}
+
+/// `SI24`, or 0 where the body ends before it.
+fn signed_24(body: &[u8], at: usize) -> i32 {
+    let bytes = body.get(at..at + 3).unwrap_or_default();
+    let value = bytes
+        .iter()
+        .fold(0, |value, &byte| value << 8 | i32::from(byte));
+    if value & 0x80_0000 != 0 {
+        value - 0x100_0000
+    } else {
+        value
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::codec::AudioCodec;
 use crate::flv::{AudioTag, Part, VideoTag};
 use crate::silence::Silence;
 use crate::tag::Tag;
@@ -101,6 +100,15 @@ impl Head {
     }
 }
 
+/// Sound as its publisher sent it, kept beside a packet of the same sound in another codec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Companion {
+    /// When it begins, in ticks of 1/48,000 s after the packet's timestamp.
+    pub after: i32,
+    /// An Opus packet.
+    pub opus: Bytes,
+}
+
 /// The slices of one write, shared by all players that get the same bytes.
 pub type Slices<'a> = SmallVec<[IoSlice<'a>; 64]>;
 
@@ -110,6 +118,7 @@ pub struct Packet {
     track: Track,
     class: Class,
     silence: Option<Silence>,
+    companions: Vec<Companion>,
     timestamp: u64,
     payload: Bytes,
     received: Instant,
@@ -137,6 +146,7 @@ impl Packet {
             track,
             class,
             silence: None,
+            companions: Vec::new(),
             timestamp,
             payload,
             received,
@@ -158,6 +168,18 @@ impl Packet {
     pub fn with_silence(mut self, silence: Option<Silence>) -> Self {
         self.silence = silence;
         self
+    }
+
+    /// Keeps what it was made of beside it.
+    #[must_use]
+    pub fn with_companions(mut self, companions: Vec<Companion>) -> Self {
+        self.companions = companions;
+        self
+    }
+
+    /// What it was made of, where its publisher sent another codec.
+    pub fn companions(&self) -> &[Companion] {
+        &self.companions
     }
 
     /// The same packet at another time, for headers that who joins late gets.
@@ -228,9 +250,9 @@ impl Packet {
         let silence = self.silence?;
         let made = self.stand_in.get_or_init(|| {
             let tag =
-                AudioTag::parse(&self.payload).filter(|tag| tag.codec == Some(AudioCodec::Aac))?;
-            let prefix = self.payload.get(..tag.data?)?;
-            let body = Bytes::from([prefix, silence.frame()].concat());
+                AudioTag::parse(&self.payload).filter(|tag| tag.codec == Some(silence.codec()))?;
+            let (prefix, frame) = self.payload.split_at_checked(tag.data?)?;
+            let body = Bytes::from([prefix, &silence.in_place_of(frame)?].concat());
             Some(Arc::new(Self::build(
                 self.track,
                 self.class,
@@ -244,7 +266,11 @@ impl Packet {
 
     /// Bytes it keeps in memory, near enough for a ring's bound.
     pub fn cost(&self) -> usize {
-        self.payload.len() + size_of::<Self>() + 2 * size_of::<usize>()
+        let companions = self.companions.iter();
+        let beside: usize = companions
+            .map(|companion| companion.opus.len() + size_of::<Companion>())
+            .sum();
+        self.payload.len() + beside + size_of::<Self>() + 2 * size_of::<usize>()
     }
 }
 
@@ -315,6 +341,9 @@ mod tests {
         assert!(packet(Track::Audio, &[0xaf, 1, 0x55]).stand_in().is_none());
         let mp3 = packet(Track::Audio, &[0x2f, 0x55]).with_silence(Some(Silence::Mono));
         assert!(mp3.stand_in().is_none(), "the silence is AAC");
+        let opus = packet(Track::Audio, b"\x91Opus\xfc\x55").with_silence(Some(Silence::Opus));
+        let silent = opus.stand_in().expect("Opus has silence");
+        assert_eq!(&silent.payload()[..], b"\x91Opus\xfc\xff\xfe");
     }
 
     #[test]

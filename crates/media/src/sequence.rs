@@ -74,6 +74,9 @@ impl AudioFormat {
 
     /// The silent frame that may stand in for this format, if there is one.
     pub fn silence(&self) -> Option<Silence> {
+        if self.codec == AudioCodec::Opus {
+            return Some(Silence::Opus);
+        }
         match (self.plain_aac_lc, self.channels) {
             (true, Some(1)) => Some(Silence::Mono),
             (true, Some(2)) => Some(Silence::Stereo),

@@ -106,7 +106,7 @@ fn opus_headers_tell_channels() {
     head.extend([0x80, 0xbb, 0, 0, 0, 0, 0]);
     let format = AudioFormat::parse(&head).unwrap();
     assert_eq!((format.codec, format.channels), (AudioCodec::Opus, Some(2)));
-    assert_eq!(format.silence(), None);
+    assert_eq!(format.silence(), Some(Silence::Opus));
 }
 
 proptest! {
