@@ -100,6 +100,11 @@ impl Cursor {
         self.owed == 0 && self.audio == view.head() && self.video == view.head()
     }
 
+    /// The next sequence number to look at for video.
+    pub fn video_place(&self) -> u64 {
+        self.video
+    }
+
     /// How long the oldest packet this player has not looked at was there before the newest.
     pub fn behind(&self, view: &View) -> Duration {
         let place = self.audio.min(self.video).max(view.first());
@@ -130,6 +135,28 @@ impl Cursor {
                 self.video = self.video.max(view.head());
                 self.picture = Picture::AwaitKey;
             }
+        }
+    }
+
+    /// Gives up the rest of a GOP that the player's network does not carry; `false` when no picture
+    /// was flowing.
+    pub fn await_keyframe(&mut self) -> bool {
+        let flowing = self.picture == Picture::Flowing;
+        if flowing {
+            self.picture = Picture::AwaitKey;
+        }
+        flowing
+    }
+
+    /// Goes back to the current GOP's keyframe, for a player that lost what it was sent; `false`
+    /// when there is none, or it has yet to be sent.
+    pub fn replay(&mut self, view: &View) -> bool {
+        match view.newest_key() {
+            Some(key) if self.picture == Picture::Flowing && self.video > key => {
+                self.jump_to(view, key, 0);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::fanout::{Command, Link};
 use crate::gate::{Gate, Source, Switches};
 use crate::id::{Origin, StreamId};
+use crate::reader::{Reader, StreamRef};
 use crate::report::{GateReport, PlayerReport};
 use crate::router::Seats;
 use crate::stream::{Phase, Stream};
@@ -184,6 +185,27 @@ impl Subscription {
             tracks = crate::tracks::settled(&mut seen, settle) => tracks,
             _ = phase.wait_for(|phase| *phase == Phase::Ended) => Tracks::default(),
         }
+    }
+
+    /// Who plays.
+    pub fn origin(&self) -> Origin {
+        self.seat.origin
+    }
+
+    /// Completes when an operator has cut the player.
+    pub fn kicked(&self) -> impl Future<Output = ()> + Send + use<> {
+        let seat = Arc::clone(&self.seat);
+        async move { seat.kicked.notified().await }
+    }
+
+    /// Which of the streams that had or will have this name it is.
+    pub fn stream_ref(&self) -> StreamRef {
+        StreamRef(Arc::downgrade(&self.stream))
+    }
+
+    /// A reader of its stream, for who sends to players by itself.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.stream), self.seat.origin.protocol)
     }
 
     /// Starts sending: from here on the sink belongs to the stream's fan-out.

@@ -1,10 +1,11 @@
 //! A publisher's hold on a stream. Dropping it starts the grace in which players stay attached.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use lockgate_media::Track;
+use lockgate_media::{Companion, Packet, Track};
 use tokio::sync::watch;
 
 use crate::gate::Source;
@@ -68,14 +69,27 @@ impl Publication {
         payload: Bytes,
         received: Instant,
     ) -> Result<(), Cut> {
+        self.push_with(track, timestamp, payload, received, Vec::new())
+    }
+
+    /// The same with what the packet was made of, for players of that.
+    ///
+    /// # Errors
+    /// Why the stream is no longer this publisher's.
+    pub fn push_with(
+        &mut self,
+        track: Track,
+        timestamp: u32,
+        payload: Bytes,
+        received: Instant,
+        companions: Vec<Companion>,
+    ) -> Result<(), Cut> {
         let allowed = self.lease.as_ref().is_none_or(|lease| lease.allows(track));
         if payload.is_empty() || !allowed {
             return Ok(());
         }
-        if !self
-            .stream
-            .push(self.epoch, track, timestamp, payload, received)
-        {
+        let packet = Packet::new(track, 0, payload, received).with_companions(companions);
+        if !self.stream.push(self.epoch, timestamp, packet) {
             return Err((*self.cut.borrow()).unwrap_or(Cut::Replaced));
         }
         let waiting = if track == Track::Audio {
@@ -99,6 +113,13 @@ impl Publication {
     /// Closes or opens a track for all players: `muteLocal`.
     pub fn turn(&self, track: Track, closed: bool) {
         self.stream.turn_all(Source::Publisher, track, closed);
+    }
+
+    /// Completes when a player cannot go on without a keyframe.
+    pub fn keyframe_wanted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let stream = Arc::clone(&self.stream);
+        stream.askable.store(true, Ordering::Relaxed);
+        async move { stream.keyframe.notified().await }
     }
 
     /// Whether anybody plays the stream.

@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use lockgate_media::sequence::{AudioFormat, VideoFormat};
 use lockgate_media::{Class, Packet, Track};
 use parking_lot::Mutex;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
@@ -22,6 +22,7 @@ use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::player::{End, Ended, Seat, Sink};
 use crate::publication::Cut;
+use crate::reader::Tap;
 use crate::report::{PublisherReport, StreamReport, StreamState};
 use crate::ring::{Ring, View};
 use crate::throttle::Throttle;
@@ -52,6 +53,12 @@ pub(crate) struct Stream {
     born: Instant,
     state: Mutex<State>,
     links: Mutex<Vec<Arc<Link>>>,
+    /// Somebody cannot go on without a keyframe.
+    pub(crate) keyframe: Notify,
+    /// The publisher hears of that.
+    pub(crate) askable: AtomicBool,
+    /// Who is told of packets beside the fan-out tasks.
+    taps: Mutex<Vec<Arc<Tap>>>,
     tasks: TaskTracker,
     jump_log: Throttle,
 }
@@ -171,6 +178,9 @@ impl Stream {
             born: Instant::now(),
             state: Mutex::new(state),
             links: Mutex::new(Vec::new()),
+            keyframe: Notify::new(),
+            askable: AtomicBool::new(false),
+            taps: Mutex::new(Vec::new()),
             tasks,
             jump_log: Throttle::default(),
         }
@@ -192,6 +202,7 @@ impl Stream {
     ) -> (u64, watch::Receiver<Option<Cut>>, TakeUp) {
         let now = Instant::now();
         let (cut, receiver) = watch::channel(None);
+        self.askable.store(false, Ordering::Relaxed);
         let mut state = self.state.lock();
         if let Some(lease) = lease {
             state.gate = Arc::clone(lease.gate());
@@ -284,21 +295,17 @@ impl Stream {
         for link in self.links.lock().iter() {
             link.send(Command::EndAll(why));
         }
+        for tap in self.taps.lock().iter() {
+            tap.end(why);
+        }
         if let Some(lease) = lease {
             lease.ended();
         }
     }
 
     /// Appends one packet of the publication `epoch`; `false` when that is not the current one.
-    pub(crate) fn push(
-        &self,
-        epoch: u64,
-        track: Track,
-        timestamp: u32,
-        payload: Bytes,
-        received: Instant,
-    ) -> bool {
-        let packet = Packet::new(track, 0, payload, received);
+    pub(crate) fn push(&self, epoch: u64, timestamp: u32, packet: Packet) -> bool {
+        let (track, received) = (packet.track(), packet.received());
         let is_frame = packet.is_frame();
         let mut locked = self.state.lock();
         let state = &mut *locked;
@@ -395,6 +402,23 @@ impl Stream {
         for link in self.links.lock().iter() {
             link.wake(urgent);
         }
+        for tap in self.taps.lock().iter() {
+            tap.wake();
+        }
+    }
+
+    /// Tells a reader of packets from now on, and of the end.
+    pub(crate) fn tap(&self, tap: &Arc<Tap>) {
+        self.taps.lock().push(Arc::clone(tap));
+        // Reading a stream that has just ended is its end too.
+        if self.has_ended() {
+            tap.end(|| End::StreamEnded);
+        }
+    }
+
+    /// Tells a reader no more.
+    pub(crate) fn untap(&self, tap: &Arc<Tap>) {
+        self.taps.lock().retain(|other| !Arc::ptr_eq(other, tap));
     }
 
     /// Gives a player a seat.
@@ -514,6 +538,9 @@ impl Stream {
     pub(crate) fn look(&self, player: ConnectionId) {
         for link in self.links.lock().iter() {
             link.send(Command::Look(player));
+        }
+        for tap in self.taps.lock().iter() {
+            tap.wake();
         }
     }
 

@@ -284,7 +284,7 @@ fn each_audio_codec_is_muted_in_its_way() {
         ("stereo AAC-LC", STEREO, "A0 a10 | s20 s30 | a40 |", 2, 0),
         ("mono AAC-LC", MONO, "A0 a10 | s20 s30 | a40 |", 2, 0),
         ("HE-AAC", HE_AAC, "A0 a10 | | a40 |", 0, 2),
-        ("Opus", OPUS, "A0 a10 | | a40 |", 0, 2),
+        ("Opus", OPUS, "A0 a10 | s20 s30 | a40 |", 2, 0),
     ];
     for (what, header, expected, silenced, muted) in cases {
         let (got, dropped) = play(header, script);
