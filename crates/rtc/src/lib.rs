@@ -1,0 +1,22 @@
+//! WebRTC peers: one port for all of them, ICE, DTLS and SRTP by str0m, H.264 into RTP.
+//!
+//! Ingest and egress use it without knowing of each other. Invariants: a datagram reaches no
+//! session but the one that its sender proved to belong to; what a peer sends fills no queue
+//! without bound; a session's traces on the port go with its [`Registration`].
+
+mod candidates;
+pub mod h264;
+mod metrics;
+mod outbox;
+pub mod peer;
+mod port;
+mod routes;
+pub mod session;
+pub mod stun;
+mod tcp;
+
+pub use outbox::Outbox;
+pub use peer::{Answered, Frame, Happening, Line, OfferError, Packet, Peer, Report, Role};
+pub use port::{Listener, Port, Settings};
+pub use routes::{Datagram, Path, Registration};
+pub use session::{Session, SessionId, Sessions};
