@@ -17,4 +17,5 @@ pub mod member;
 pub mod node;
 pub mod raw;
 pub mod recording;
+pub mod shaper;
 pub mod tools;

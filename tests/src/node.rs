@@ -45,6 +45,7 @@ impl TestNode {
         let mut config = Config::default();
         config.rtmp.listen.set_port(0);
         config.http.listen.set_port(0);
+        config.webrtc.listen = config.webrtc.listen.map(|listen| (listen.ip(), 0).into());
         change(&mut config);
         let stop = CancellationToken::new();
         let (bound, started) = mpsc::channel();
@@ -73,9 +74,13 @@ impl TestNode {
     /// # Errors
     /// When the node does not start.
     pub fn spawn(mut command: Command, sets: &[&str]) -> Result<Self> {
-        for set in ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0"]
-            .iter()
-            .chain(sets)
+        for set in [
+            "rtmp.listen=127.0.0.1:0",
+            "http.listen=127.0.0.1:0",
+            "webrtc.listen=127.0.0.1:0",
+        ]
+        .iter()
+        .chain(sets)
         {
             command.args(["--set", set]);
         }
@@ -98,6 +103,7 @@ impl TestNode {
                 http,
                 rtmps: None,
                 https: None,
+                webrtc: None,
             },
             rtmp,
             http,

@@ -22,7 +22,7 @@ const SIDES: [&str; 3] = ["ingest", "egress", "signalling"];
 const MAIN_LINES: usize = 30;
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "README.zh-CN.md",
     "CONTRIBUTING.md",
@@ -30,6 +30,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/architecture.md",
     "docs/benchmarks.md",
     "docs/performance.md",
+    "docs/webrtc.md",
     "deploy/README.md",
     "fuzz/README.md",
 ];

@@ -315,6 +315,7 @@ async fn node() -> Node {
         "tls.https=127.0.0.1:0",
         &format!("tls.cert={}", cert.display()),
         &format!("tls.key={}", key.display()),
+        "webrtc.listen=127.0.0.1:0",
         r#"apps=[{name = "live", access = "open"}, {name = "closed", access = "signed"}]"#,
     ];
     Node::load(Config::load(None, [], sets).unwrap())

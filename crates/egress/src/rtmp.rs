@@ -19,10 +19,9 @@ use lockgate_routing::{
 use lockgate_rtmp::chunk;
 use lockgate_rtmp::connection::{Connection, Socket};
 use lockgate_rtmp::session::{Event, PlayRequest};
-use prometheus::Registry;
 use tracing::{debug, info, warn};
 
-use crate::metrics::Metrics;
+use crate::metrics::PlayMetrics;
 use crate::refused::Refused;
 
 /// The protocol's name in metrics and reports, and how it writes packets.
@@ -48,7 +47,7 @@ pub struct Egress {
     pub(crate) router: Arc<Router>,
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) wait_for_publisher: Duration,
-    metrics: Metrics,
+    metrics: PlayMetrics,
     refusals: Throttles,
 }
 
@@ -60,23 +59,19 @@ impl fmt::Debug for Egress {
 
 impl Egress {
     /// A player on a name that nobody publishes is kept for `wait_for_publisher`.
-    ///
-    /// # Errors
-    /// When the registry has metrics of these names already.
     pub fn new(
         router: Arc<Router>,
         admission: Arc<dyn Admission>,
         wait_for_publisher: Duration,
-        registry: &Registry,
-    ) -> Result<Self, prometheus::Error> {
-        let metrics = Metrics::new(registry)?;
-        Ok(Self {
+        metrics: PlayMetrics,
+    ) -> Self {
+        Self {
             router,
             admission,
             wait_for_publisher,
             metrics,
             refusals: Throttles::default(),
-        })
+        }
     }
 
     /// Serves a `play` until its stream ends or the player leaves; the connection goes on, or
@@ -150,7 +145,7 @@ impl Egress {
     /// Counts a refusal, and logs some: anyone can cause many.
     pub(crate) fn count(&self, refused: &Refused) {
         let label = refused.label();
-        self.metrics.refused.with_label_values(&[label]).inc();
+        self.metrics.refuse(label);
         if let Some(times) = self.refusals.note(label, Instant::now()) {
             warn!(reason = label, times, "player refused: {refused}");
         }

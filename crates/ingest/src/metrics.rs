@@ -5,24 +5,36 @@ use lockgate_routing::Refusal;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 /// Why publishers are refused or cut, beside what their URL says.
-const REASONS: [&str; 4] = ["busy", "full", "draining", "idle"];
+const REASONS: [&str; 6] = [
+    "busy",
+    "full",
+    "draining",
+    "idle",
+    "bad_sdp",
+    "no_common_codec",
+];
 
-#[derive(Debug)]
-pub(crate) struct Metrics {
-    pub(crate) refused: IntCounterVec,
+/// What publishers of all protocols are counted by.
+#[derive(Debug, Clone)]
+pub struct PublishMetrics {
+    refused: IntCounterVec,
     bytes: IntCounterVec,
     packets: IntCounterVec,
 }
 
-/// What comes in by one protocol.
-#[derive(Debug)]
-pub(crate) struct Received {
+/// What publishers of one protocol sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Counters {
     bytes: IntCounter,
     packets: [IntCounter; 3],
 }
 
-impl Metrics {
-    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+impl PublishMetrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// When the registry has metrics of these names already.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let vec = |name: &str, help: &str, labels: &[&str]| {
             let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(vec.clone()))?;
@@ -54,18 +66,20 @@ impl Metrics {
         })
     }
 
-    /// The counters of a protocol, looked up once a publisher and not once a packet.
-    pub(crate) fn received(&self, protocol: &str) -> Received {
+    pub(crate) fn refuse(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn of(&self, protocol: &str) -> Counters {
         let kinds = [Track::Audio, Track::Video, Track::Data];
-        let packets = |kind: Track| self.packets.with_label_values(&[protocol, kind.name()]);
-        Received {
+        Counters {
             bytes: self.bytes.with_label_values(&[protocol]),
-            packets: kinds.map(packets),
+            packets: kinds.map(|kind| self.packets.with_label_values(&[protocol, kind.name()])),
         }
     }
 }
 
-impl Received {
+impl Counters {
     pub(crate) fn packet(&self, track: Track, bytes: usize) {
         let [audio, video, data] = &self.packets;
         match track {

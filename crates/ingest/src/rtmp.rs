@@ -10,10 +10,9 @@ use lockgate_routing::throttle::Throttles;
 use lockgate_routing::{Admission, Cut, Origin, Publication, PublishError, Router};
 use lockgate_rtmp::connection::Connection;
 use lockgate_rtmp::session::{Event, PublishRequest};
-use prometheus::Registry;
 use tracing::{info, warn};
 
-use crate::metrics::Metrics;
+use crate::metrics::PublishMetrics;
 
 /// The protocol's name in metrics and reports.
 pub const PROTOCOL: &str = "rtmp";
@@ -27,7 +26,7 @@ pub struct Ingest {
     router: Arc<Router>,
     admission: Arc<dyn Admission>,
     idle_timeout: Duration,
-    metrics: Metrics,
+    metrics: PublishMetrics,
     refusals: Throttles,
 }
 
@@ -39,25 +38,21 @@ impl fmt::Debug for Ingest {
 
 impl Ingest {
     /// A publisher that sends nothing at all for `idle_timeout` is taken for dead.
-    ///
-    /// # Errors
-    /// When the registry has metrics of these names already.
     pub fn new(
         router: Arc<Router>,
         admission: Arc<dyn Admission>,
         idle_timeout: Duration,
-        registry: &Registry,
-    ) -> Result<Self, prometheus::Error> {
-        let metrics = Metrics::new(registry)?;
+        metrics: PublishMetrics,
+    ) -> Self {
         // Zero is told from the start.
-        metrics.received(PROTOCOL);
-        Ok(Self {
+        metrics.of(PROTOCOL);
+        Self {
             router,
             admission,
             idle_timeout,
             metrics,
             refusals: Throttles::default(),
-        })
+        }
     }
 
     /// Serves a `publish` until its stream ends; the connection goes on, or breaks off and is to be
@@ -71,10 +66,7 @@ impl Ingest {
         let mut publication = match self.admit(request, origin) {
             Ok(publication) => publication,
             Err(refused) => {
-                self.metrics
-                    .refused
-                    .with_label_values(&[refused.label])
-                    .inc();
+                self.metrics.refuse(refused.label);
                 if let Some(times) = self.refusals.note(refused.label, Instant::now()) {
                     warn!(
                         reason = refused.label,
@@ -125,7 +117,7 @@ impl Ingest {
         publication: &mut Publication,
         protocol: &str,
     ) -> ControlFlow<()> {
-        let metrics = self.metrics.received(protocol);
+        let metrics = self.metrics.of(protocol);
         // One timer for the whole connection: a deadline a packet would cost more than the packet.
         let mut idle = tokio::time::interval(self.idle_timeout.max(Duration::from_millis(1)));
         idle.tick().await;
@@ -139,7 +131,7 @@ impl Ingest {
                 cut = &mut cut => return tell(connection, cut),
                 _ = idle.tick() => {
                     if std::mem::replace(&mut heard, connection.bytes_in()) == heard {
-                        self.metrics.refused.with_label_values(&["idle"]).inc();
+                        self.metrics.refuse("idle");
                         warn!(timeout = ?self.idle_timeout, "publisher sent nothing: cut");
                         return ControlFlow::Break(());
                     }

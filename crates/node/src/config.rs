@@ -10,6 +10,7 @@ mod network;
 mod settings;
 mod show;
 pub mod text;
+mod webrtc;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,8 @@ pub struct Config {
     pub rtmp: Rtmp,
     /// `http.*`
     pub http: Http,
+    /// `webrtc.*`
+    pub webrtc: Webrtc,
     /// `tls.*`
     pub tls: Tls,
     /// `api.*`
@@ -111,6 +114,33 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+}
+
+/// The port of WebRTC's media.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webrtc {
+    /// Where UDP and TCP listen; `None`, written as an empty string, turns WebRTC off.
+    #[serde(with = "text::optional_address")]
+    pub listen: Option<SocketAddr>,
+    /// Addresses that peers are told, each an IP address with or without a port; empty: `listen`.
+    pub public_addresses: Vec<String>,
+    /// STUN and TURN servers that clients are told of.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// A STUN or TURN server.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServer {
+    /// `stun:host[:port]`, `turn:host[:port][?transport=…]` or `turns:…`.
+    pub url: String,
+    /// The user name of a TURN server.
+    #[serde(default)]
+    pub username: String,
+    /// Its password.
+    #[serde(default)]
+    pub credential: String,
 }
 
 /// The listeners behind TLS, and what they prove themselves with.

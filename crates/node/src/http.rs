@@ -19,6 +19,7 @@ mod plain;
 mod server;
 mod signalling;
 mod stream_body;
+mod webrtc;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ use auth::BearerScheme;
 use cors::Cors;
 use error::ApiError;
 pub(crate) use server::Server;
+pub(crate) use webrtc::Webrtc;
 
 /// The largest body that is read: the longest token, and some.
 const BODY_MAX: usize = 16 * 1024;
@@ -65,6 +67,7 @@ pub(crate) struct State {
     cors: Cors,
     signalling: Signalling,
     desk: Desk,
+    webrtc: Option<Arc<Webrtc>>,
     /// Bytes of the largest message of a WebSocket.
     max_message: usize,
     /// The host of clients that name none.
@@ -104,6 +107,7 @@ impl State {
             cors: Cors::new(&settings.config.http.cors_origins),
             signalling,
             desk,
+            webrtc: None,
             max_message: settings.config.signalling.max_message,
             own_host: match settings.config.http.listen.ip() {
                 IpAddr::V4(ip) => ip.to_string(),
@@ -123,6 +127,12 @@ impl State {
             tickets,
             ..self
         }
+    }
+
+    /// With WebRTC's signalling on it.
+    pub(crate) fn with_webrtc(mut self, webrtc: Webrtc) -> Self {
+        self.webrtc = Some(Arc::new(webrtc));
+        self
     }
 }
 
@@ -154,6 +164,7 @@ struct OverTls;
         (name = "channels", description = "Who is in which channel, seen from both ends"),
         (name = "bans", description = "Who may not join"),
         (name = "signalling", description = "What mini-program clients ask"),
+        (name = "webrtc", description = "Play by WHEP, publish by WHIP"),
         (name = "health", description = "For probes, scrapers and people")
     ),
     modifiers(&BearerScheme)
@@ -185,6 +196,7 @@ fn routes() -> (axum::Router<State>, utoipa::openapi::OpenApi) {
         .routes(routes!(channels_api::mute_member))
         .routes(routes!(bans_api::list_bans, bans_api::ban))
         .routes(routes!(bans_api::lift))
+        .merge(webrtc::routes())
         .split_for_parts()
 }
 
@@ -202,5 +214,6 @@ fn service(state: State) -> axum::Router {
         ))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::Extension(pages::Document::new(&document)))
+        .layer(axum::Extension(state.cors.clone()))
         .with_state(state)
 }

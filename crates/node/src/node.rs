@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use lockgate_egress::Egress;
-use lockgate_ingest::Ingest;
+use lockgate_egress::{Egress, PlayMetrics, Whep};
+use lockgate_ingest::{Ingest, PublishMetrics, Whip};
 use lockgate_routing::Router;
 use lockgate_signalling::Signalling;
 use lockgate_signalling::bans::Bans;
@@ -43,6 +43,9 @@ pub struct Node {
     rtmps: Option<RtmpListener>,
     http: http::Server,
     https: Option<http::Server>,
+    webrtc: Option<lockgate_rtc::Listener>,
+    whep: Option<Arc<Whep>>,
+    whip: Option<Arc<Whip>>,
     certificate: Option<tls::Watch>,
     addresses: Addresses,
     ready: Arc<AtomicBool>,
@@ -60,6 +63,8 @@ pub struct Addresses {
     pub rtmps: Option<SocketAddr>,
     /// `tls.https`
     pub https: Option<SocketAddr>,
+    /// `webrtc.listen`
+    pub webrtc: Option<SocketAddr>,
 }
 
 impl Node {
@@ -78,11 +83,16 @@ impl Node {
         let optional = |key, address: Option<_>| address.map(|it| listen(key, it)).transpose();
         let (rtmps, rtmps_addr) = optional("tls.rtmps", config.tls.rtmps)?.unzip();
         let (https, https_addr) = optional("tls.https", config.tls.https)?.unzip();
+        let registry = Registry::new();
+        let webrtc = settings.webrtc.as_ref();
+        let webrtc = webrtc.map(|settings| listen_webrtc(settings, &registry));
+        let webrtc = webrtc.transpose()?;
         let addresses = Addresses {
             rtmp: rtmp_addr,
             http: http_addr,
             rtmps: rtmps_addr,
             https: https_addr,
+            webrtc: webrtc.as_ref().map(|it| it.port().local_addr()),
         };
         // Not before: a node that cannot listen has one thing to say, and no use for files.
         let has_tls = config.tls.rtmps.or(config.tls.https).is_some();
@@ -90,7 +100,6 @@ impl Node {
         let sessions = config.signalling.sessions.get();
         crate::file_limit::raise(config.limits.connections.get(), files_each, sessions);
 
-        let registry = Registry::new();
         let metrics = Metrics::new(&registry)?;
         let router = Router::new(settings.routing(), &registry)?;
         let access = Arc::new(Access::new(&config.apps));
@@ -99,19 +108,26 @@ impl Node {
         let signalling = settings.signalling(addresses.rtmp.port());
         let signalling = Signalling::new(signalling, hooks, Arc::clone(&router), &registry)?;
         let admission = signalling.admission(access.clone());
-        let ingest = Ingest::new(
-            Arc::clone(&router),
-            Arc::clone(&admission),
-            config.ingest.idle_timeout,
-            &registry,
-        )?;
-        let egress = Egress::new(
-            Arc::clone(&router),
-            admission,
-            config.egress.wait_for_publisher,
-            &registry,
-        )?;
-        let egress = Arc::new(egress);
+        let publish = PublishMetrics::new(&registry)?;
+        let idle = config.ingest.idle_timeout;
+        let whip = webrtc.as_ref().map(|listener| {
+            let (router, admission) = (Arc::clone(&router), Arc::clone(&admission));
+            let publish = publish.clone();
+            Arc::new(Whip::new(router, admission, idle, listener.port(), publish))
+        });
+        let ingest = Ingest::new(Arc::clone(&router), Arc::clone(&admission), idle, publish);
+        let play = PlayMetrics::new(&registry)?;
+        let wait = config.egress.wait_for_publisher;
+        let whep = match &webrtc {
+            Some(listener) => {
+                let (router, admission) = (Arc::clone(&router), Arc::clone(&admission));
+                let play = play.clone();
+                let whep = Whep::new(router, admission, wait, listener.port(), play, &registry)?;
+                Some(Arc::new(whep))
+            }
+            None => None,
+        };
+        let egress = Arc::new(Egress::new(Arc::clone(&router), admission, wait, play));
         let seats = Seats::new(&config.limits);
         let pair = settings.pair.as_ref();
         let tls = pair.map(|it| Tls::new(it, &config.tls.cert, &config.tls.key, &registry));
@@ -134,7 +150,7 @@ impl Node {
                 http::Media {
                     router: Arc::clone(&router),
                     egress,
-                    seats,
+                    seats: Arc::clone(&seats),
                 },
                 registry,
                 metrics.clone(),
@@ -142,7 +158,14 @@ impl Node {
                 signalling.clone(),
                 desk.clone(),
             )
-            .of(&addresses, access.tickets()),
+            .of(&addresses, access.tickets())
+            .with_webrtc(http::Webrtc {
+                whep: whep.clone(),
+                whip: whip.clone(),
+                seats,
+                metrics: metrics.clone(),
+                links: settings.ice_servers.clone(),
+            }),
             metrics.clone(),
         );
         // Settings hold a pair wherever a listener needs one.
@@ -158,6 +181,9 @@ impl Node {
             rtmps,
             http,
             https,
+            webrtc,
+            whep,
+            whip,
             certificate,
             addresses,
             router,
@@ -215,6 +241,13 @@ impl Node {
                 http.spawn(async move { (key, run.await) });
             }
         }
+        // Until the end: goodbyes go by it too.
+        let stop_webrtc = CancellationToken::new();
+        let mut webrtc = JoinSet::new();
+        if let Some(listener) = self.webrtc {
+            let run = listener.run(stop_webrtc.clone());
+            webrtc.spawn(async move { ("webrtc.listen", run.await) });
+        }
         let mut watch = JoinSet::new();
         if let Some(certificate) = self.certificate {
             watch.spawn(certificate.run());
@@ -224,6 +257,7 @@ impl Node {
             () = stop.cancelled() => {}
             Some(ended) = rtmp.join_next() => return dead(ended),
             Some(ended) = http.join_next() => return dead(ended),
+            Some(ended) = webrtc.join_next() => return dead(ended),
         }
 
         self.ready.store(false, Ordering::Relaxed);
@@ -235,8 +269,19 @@ impl Node {
             warn!("sessions did not end within half of shutdown.grace");
         }
         stop_rtmp.cancel();
-        let told = tokio::time::timeout(self.grace, self.router.shutdown());
+        let (whep, whip) = (self.whep, self.whip);
+        let streams = async {
+            self.router.shutdown().await;
+            if let Some(whep) = whep {
+                whep.shutdown().await;
+            }
+            if let Some(whip) = whip {
+                whip.shutdown().await;
+            }
+        };
+        let told = tokio::time::timeout(self.grace, streams);
         let (told, _) = tokio::join!(told, rtmp.join_all());
+        stop_webrtc.cancel();
         if told.is_err() {
             warn!("streams did not end within shutdown.grace");
         }
@@ -261,6 +306,17 @@ fn desk(settings: &Settings, registry: &Registry) -> Result<Desk, StartError> {
         bans: Arc::new(bans),
         webhooks: Arc::new(Webhooks::start(settings.webhooks(), registry)?),
         reports: Arc::new(Reports::new(registry)?),
+    })
+}
+
+fn listen_webrtc(
+    settings: &lockgate_rtc::Settings,
+    registry: &Registry,
+) -> Result<lockgate_rtc::Listener, StartError> {
+    lockgate_rtc::Listener::bind(settings, registry).map_err(|source| StartError::Bind {
+        key: "webrtc.listen",
+        address: settings.listen,
+        source,
     })
 }
 

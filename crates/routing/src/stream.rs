@@ -394,7 +394,7 @@ impl Stream {
 
     /// Whether a fan-out task sends the stream to anybody.
     pub(crate) fn is_watched(&self) -> bool {
-        !self.links.lock().is_empty()
+        !self.links.lock().is_empty() || !self.taps.lock().is_empty()
     }
 
     /// Tells the fan-out that packets came in.

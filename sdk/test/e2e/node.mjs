@@ -22,13 +22,13 @@ process.once("exit", () => nodes.forEach((child) => child.kill("SIGKILL")));
 
 export class Node {
   #child;
-  #settings = ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0"];
+  #settings = ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0", "webrtc.listen=127.0.0.1:0"];
 
   /** Starts it, and waits until it has printed where it listens. */
   static async start(...settings) {
     const node = new Node();
     await node.#run(settings);
-    node.#settings = [`rtmp.listen=${node.rtmp}`, `http.listen=${node.http.host}`, ...settings];
+    node.#settings = [`rtmp.listen=${node.rtmp}`, `http.listen=${node.http.host}`, "webrtc.listen=127.0.0.1:0", ...settings];
     return node;
   }
 

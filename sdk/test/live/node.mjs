@@ -22,6 +22,7 @@ export async function startNode(binary) {
   ];
   const args = [
     "run", "--set", `http.listen=127.0.0.1:${http}`, "--set", `rtmp.listen=127.0.0.1:${rtmp}`,
+    "--set", "webrtc.listen=127.0.0.1:0",
     "--set", `apps=[${apps.join(", ")}]`,
   ];
   let child;

@@ -129,6 +129,7 @@ mod tests {
             http: http.parse().unwrap(),
             rtmps: None,
             https: None,
+            webrtc: None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{
     Api, App, AppAccess, Config, Conflict, Egress, Http, Ingest, Limits, Log, LogFormat,
-    MutedAudio, Routing, Rtmp, Shutdown, Signalling, Tls, Webhooks,
+    MutedAudio, Routing, Rtmp, Shutdown, Signalling, Tls, Webhooks, Webrtc,
 };
 
 /// Loopback only: a node that nobody has configured yet has one open app, so it must not be
@@ -27,6 +27,9 @@ pub const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 
 /// Every origin: media asks for its URL alone.
 pub const CORS_ORIGINS: &str = "*";
+
+/// Loopback only, like the others. 8189 is what the field uses for one port for all peers.
+pub const WEBRTC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8189);
 
 /// One line a connection and the warnings; `debug` adds what a protocol says.
 pub const LOG_FILTER: &str = "info";
@@ -138,6 +141,7 @@ impl Default for Config {
         Self {
             rtmp: Rtmp::default(),
             http: Http::default(),
+            webrtc: Webrtc::default(),
             tls: Tls::default(),
             api: Api::default(),
             log: Log::default(),
@@ -169,6 +173,16 @@ impl Default for Http {
             listen: HTTP_LISTEN,
             cors_origins: vec![CORS_ORIGINS.to_owned()],
             trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl Default for Webrtc {
+    fn default() -> Self {
+        Self {
+            listen: Some(WEBRTC_LISTEN),
+            public_addresses: Vec::new(),
+            ice_servers: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use lockgate_routing::config::RingLimits;
 use lockgate_rtmp::chunk::Limits;
 use lockgate_rtmp::connection::ConnectionConfig;
@@ -27,6 +28,10 @@ pub struct Settings {
     pub(crate) token: Option<Secret>,
     /// The certificate and its key, as the files hold them now.
     pub(crate) pair: Option<Pair>,
+    /// Where WebRTC's media goes; `None` when it is off.
+    pub(crate) webrtc: Option<lockgate_rtc::Settings>,
+    /// The `Link` headers of WebRTC's answers.
+    pub(crate) ice_servers: Vec<HeaderValue>,
 }
 
 /// A key whose value does not fit.
@@ -72,6 +77,8 @@ impl TryFrom<&Config> for Settings {
         let pair = load_pair(&config.tls)?;
         Ok(Self {
             pair,
+            webrtc: super::webrtc::port(&config.webrtc)?,
+            ice_servers: super::webrtc::links(&config.webrtc.ice_servers)?,
             token: Some(&config.api.token)
                 .filter(|t| !t.is_empty())
                 .map(|t| Secret::new(t)),
@@ -215,7 +222,7 @@ fn count(count: NonZeroU32) -> usize {
     usize::try_from(count.get()).unwrap_or(usize::MAX)
 }
 
-fn invalid(key: impl Into<String>, problem: impl Into<String>) -> Invalid {
+pub(super) fn invalid(key: impl Into<String>, problem: impl Into<String>) -> Invalid {
     Invalid {
         key: key.into(),
         problem: problem.into(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use lockgate_signalling::webhook::Endpoint;
 
-use super::{Api, App, Config, Webhooks};
+use super::{Api, App, Config, IceServer, Webhooks};
 
 const HIDDEN: &str = "…";
 
@@ -15,6 +15,11 @@ pub(super) fn redacted_toml(config: &Config) -> String {
         config.api.token = HIDDEN.to_owned();
     }
     config.webhooks = redacted(&config.webhooks);
+    for server in &mut config.webrtc.ice_servers {
+        if !server.credential.is_empty() {
+            server.credential = HIDDEN.to_owned();
+        }
+    }
     for app in &mut config.apps {
         for key in app.publish_keys.iter_mut().chain(&mut app.play_keys) {
             *key = HIDDEN.to_owned();
@@ -65,6 +70,16 @@ impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = if self.token.is_empty() { "" } else { HIDDEN };
         f.debug_struct("Api").field("token", &token).finish()
+    }
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceServer")
+            .field("url", &self.url)
+            .field("username", &self.username)
+            .field("credential", &!self.credential.is_empty())
+            .finish()
     }
 }
 

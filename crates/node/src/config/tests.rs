@@ -161,7 +161,7 @@ fn errors_of_a_file_name_key_value_allowed_and_line() {
         ),
         (
             "[rtpm]\n",
-            "rtpm: no such key; expected one of `rtmp`, `http`, `tls`, `api`, `log`, `limits`, `ingest`, `routing`, `egress`, `signalling`, `webhooks`, `shutdown`, `apps` (from FILE line 1)",
+            "rtpm: no such key; expected one of `rtmp`, `http`, `webrtc`, `tls`, `api`, `log`, `limits`, `ingest`, `routing`, `egress`, `signalling`, `webhooks`, `shutdown`, `apps` (from FILE line 1)",
         ),
         (
             "[ingest]\nconflict = \"fight\"\n",

@@ -50,7 +50,8 @@ fn node(token: &str) -> Asked {
     .unwrap();
     let admission = Arc::new(Access::new(&settings.config.apps));
     let wait = settings.config.egress.wait_for_publisher;
-    let egress = Egress::new(Arc::clone(&router), admission, wait, &registry).unwrap();
+    let play = lockgate_egress::PlayMetrics::new(&registry).unwrap();
+    let egress = Egress::new(Arc::clone(&router), admission, wait, play);
     let media = Media {
         router: Arc::clone(&router),
         egress: Arc::new(egress),
@@ -443,6 +444,8 @@ async fn the_document_describes_every_route_and_every_route_answers() {
         [
             "DELETE /api/v1/bans/{id}",
             "DELETE /api/v1/connections/{id}",
+            "DELETE /{app}/{name}/whep/{session}",
+            "DELETE /{app}/{name}/whip/{session}",
             "GET /",
             "GET /api/v1/bans",
             "GET /api/v1/channels",
@@ -458,12 +461,20 @@ async fn the_document_describes_every_route_and_every_route_answers() {
             "GET /healthz",
             "GET /metrics",
             "GET /readyz",
+            "OPTIONS /{app}/{name}/whep",
+            "OPTIONS /{app}/{name}/whep/{session}",
+            "OPTIONS /{app}/{name}/whip",
+            "OPTIONS /{app}/{name}/whip/{session}",
             "PATCH /api/v1/channels/{app}/{channel}/members/{uid}/gate",
             "PATCH /api/v1/players/{id}/gate",
+            "PATCH /{app}/{name}/whep/{session}",
+            "PATCH /{app}/{name}/whip/{session}",
             "POST /api/v1/bans",
             "POST /api/v1/channels/{app}/{channel}/members/{uid}/kick",
             "POST /api/v1/streams/{app}/{name}/ticket",
             "POST /arapi/v1",
+            "POST /{app}/{name}/whep",
+            "POST /{app}/{name}/whip",
         ]
     );
     for route in described {

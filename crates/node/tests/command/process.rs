@@ -51,9 +51,13 @@ impl Running {
 
     /// Starts a node by a command that ends in `lockgate run`.
     pub(crate) fn spawn(mut command: Command, sets: &[&str]) -> Self {
-        for set in ["rtmp.listen=127.0.0.1:0", "http.listen=127.0.0.1:0"]
-            .iter()
-            .chain(sets)
+        for set in [
+            "rtmp.listen=127.0.0.1:0",
+            "http.listen=127.0.0.1:0",
+            "webrtc.listen=127.0.0.1:0",
+        ]
+        .iter()
+        .chain(sets)
         {
             command.args(["--set", set]);
         }

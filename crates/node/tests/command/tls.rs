@@ -64,6 +64,7 @@ fn a_pair_that_does_not_fit_exits_64_and_names_key_and_file() {
     ] {
         let mut command = lockgate();
         command.args(["run", "--set", "rtmp.listen=127.0.0.1:0"]);
+        command.args(["--set", "webrtc.listen=127.0.0.1:0"]);
         for set in &sets {
             command.args(["--set", set]);
         }

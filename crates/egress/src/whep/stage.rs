@@ -1,0 +1,265 @@
+//! A stream's stage: the one task that cuts its packets and sends them to all its WebRTC viewers.
+//!
+//! Invariants: one wake-up a batch of packets, not one a viewer; what one viewer says or does not
+//! take keeps nobody waiting; the task ends with its stream, or with its last viewer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockgate_routing::Subscription;
+use lockgate_routing::{Reader, StreamRef};
+use lockgate_rtc::{Answered, Datagram, Happening, Outbox, Port};
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+use tokio_util::sync::DropGuard;
+
+use super::media::Media;
+use super::viewer::{Clock, Viewer};
+use super::{Metrics, Stages};
+
+/// Datagrams that wait for a stage; of each viewer the port lets a part of these wait.
+const INBOX: usize = 4096;
+/// Joins and ends that wait.
+const COMMANDS: usize = 256;
+/// Datagrams taken in before others are served.
+const BATCH: usize = 256;
+/// How often rates are worked out.
+const TICK: Duration = Duration::from_secs(1);
+/// How long goodbyes may take when the stream is over.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a stage is told.
+pub(super) enum Command {
+    Join(Box<Join>),
+    /// A viewer is to go.
+    End(u64),
+}
+
+/// A viewer that joins.
+pub(super) struct Join {
+    pub(super) number: u64,
+    pub(super) answered: Answered,
+    pub(super) subscription: Subscription,
+    /// Tells whoever watches over it that it is gone.
+    pub(super) ended: DropGuard,
+}
+
+/// A stage's handle.
+#[derive(Debug, Clone)]
+pub(super) struct Handle {
+    pub(super) stream: StreamRef,
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+pub(super) struct Stage {
+    reader: Reader,
+    media: Media,
+    clock: Clock,
+    viewers: HashMap<u64, Viewer>,
+    inbox: mpsc::Receiver<Datagram>,
+    deliver: mpsc::Sender<Datagram>,
+    commands: mpsc::Receiver<Command>,
+    out: Outbox,
+    stages: Arc<Stages>,
+    handle: Handle,
+    metrics: Arc<Metrics>,
+    /// Whom to look at beside those who are due.
+    touched: Vec<u64>,
+}
+
+impl Stage {
+    pub(super) fn new(
+        reader: Reader,
+        stream: StreamRef,
+        port: Arc<Port>,
+        stages: Arc<Stages>,
+        metrics: Arc<Metrics>,
+    ) -> (Self, Handle) {
+        let (deliver, inbox) = mpsc::channel(INBOX);
+        let (send, commands) = mpsc::channel(COMMANDS);
+        let handle = Handle {
+            stream,
+            commands: send,
+        };
+        let stage = Self {
+            reader,
+            media: Media::default(),
+            clock: Clock::new(Instant::now()),
+            viewers: HashMap::new(),
+            inbox,
+            deliver,
+            commands,
+            out: Outbox::new(port),
+            stages,
+            handle: handle.clone(),
+            metrics,
+            touched: Vec::new(),
+        };
+        (stage, handle)
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_tick = Instant::now();
+        let mut datagrams = Vec::with_capacity(BATCH);
+        let mut farewell: Option<Instant> = None;
+        loop {
+            let due = self.viewers.values().map(Viewer::deadline).min();
+            let due = due.unwrap_or_else(|| Instant::now() + TICK);
+            let due = farewell.map_or(due, |until| until.min(due));
+            let mut everybody = false;
+            tokio::select! {
+                () = self.reader.changed() => everybody = true,
+                _ = self.inbox.recv_many(&mut datagrams, BATCH) => {}
+                Some(command) = self.commands.recv() => self.obey(command),
+                () = sleep_until(due.into()) => {}
+                _ = tick.tick() => {
+                    let passed = std::mem::replace(&mut last_tick, Instant::now()).elapsed();
+                    for viewer in self.viewers.values_mut() {
+                        viewer.rate(&self.reader, passed);
+                    }
+                }
+            }
+            let now = Instant::now();
+            for datagram in datagrams.drain(..) {
+                if let Some(viewer) = self.viewers.get_mut(&datagram.peer) {
+                    viewer.peer.receive(&datagram, now);
+                    self.touched.push(datagram.peer);
+                }
+            }
+            self.reader.refresh();
+            self.media.follow(self.reader.view());
+            if self.media.is_reordered() || self.media.foreign().is_some() {
+                self.refuse();
+            }
+            self.serve(everybody, now);
+            if farewell.is_none() && self.reader.ended().is_some() {
+                farewell = Some(now + FAREWELL);
+                for viewer in self.viewers.values_mut() {
+                    viewer.close();
+                }
+                self.serve(true, now);
+            }
+            let over = farewell.is_some_and(|until| now >= until);
+            if over || (self.viewers.is_empty() && self.retire(farewell.is_some())) {
+                return;
+            }
+            // A flood must not keep others on this thread from running.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Join(join) => {
+                let peer = join.answered.register(self.deliver.clone(), join.number);
+                let viewer = Viewer::new(peer, join.subscription, join.ended, Instant::now());
+                self.viewers.insert(join.number, viewer);
+                self.touched.push(join.number);
+            }
+            Command::End(number) => {
+                if let Some(viewer) = self.viewers.get_mut(&number) {
+                    viewer.close();
+                    self.touched.push(number);
+                }
+            }
+        }
+    }
+
+    /// The stream has become one that WebRTC does not carry.
+    fn refuse(&mut self) {
+        for (&number, viewer) in &mut self.viewers {
+            if !viewer.closing {
+                self.metrics.turned.inc();
+                viewer.close();
+                self.touched.push(number);
+            }
+        }
+    }
+
+    /// Serves everybody, or who is due or touched.
+    fn serve(&mut self, everybody: bool, now: Instant) {
+        let due = self
+            .viewers
+            .iter()
+            .filter(|(_, viewer)| everybody || viewer.deadline() <= now)
+            .map(|(&number, _)| number);
+        self.touched.extend(due);
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        let mut gone = Vec::new();
+        for number in std::mem::take(&mut self.touched) {
+            let Some(viewer) = self.viewers.get_mut(&number) else {
+                continue;
+            };
+            viewer.send(&mut self.reader, &self.media, &mut self.clock, now);
+            if drive(
+                viewer,
+                &mut self.reader,
+                &self.media,
+                &mut self.clock,
+                &mut self.out,
+                &self.metrics,
+                now,
+            ) {
+                gone.push(number);
+            }
+        }
+        self.out.flush();
+        self.reader.settle();
+        for number in gone {
+            self.viewers.remove(&number);
+        }
+    }
+
+    /// Leaves the register, unless somebody is joining.
+    fn retire(&mut self, ended: bool) -> bool {
+        let mut stages = self.stages.lock();
+        if !ended && !self.commands.is_empty() {
+            return false;
+        }
+        stages.retain(|_, held| held.stream != self.handle.stream);
+        true
+    }
+}
+
+/// Drives a viewer's protocol; `true` when it is gone.
+fn drive(
+    viewer: &mut Viewer,
+    reader: &mut Reader,
+    media: &Media,
+    clock: &mut Clock,
+    out: &mut Outbox,
+    metrics: &Metrics,
+    now: Instant,
+) -> bool {
+    // What happened may call for more to be sent, and that for another turn; no more than that.
+    for _ in 0..2 {
+        let mut happened = Vec::new();
+        viewer.drive(now, out, |happening| happened.push(happening));
+        let mut again = false;
+        for happening in happened {
+            match happening {
+                Happening::Connected => {
+                    viewer.connected(reader, media);
+                    again = true;
+                }
+                Happening::KeyframeWanted => {
+                    metrics.keyframes_wanted.inc();
+                    viewer.mend(reader, media, now);
+                    again = true;
+                }
+                Happening::Capacity(bits) => viewer.capacity(bits, now),
+                Happening::Closed => return true,
+                _ => {}
+            }
+        }
+        if !again {
+            break;
+        }
+        viewer.send(reader, media, clock, now);
+    }
+    false
+}

@@ -1,0 +1,150 @@
+//! A bad network between a peer and a node's UDP port: loses and delays datagrams, both ways.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a helper of a test fails as the test does"
+)]
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+/// What the network does.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Of a hundred datagrams so many are lost, each way.
+    pub loss_percent: u32,
+    /// How long each of the others takes, one way.
+    pub delay: Duration,
+}
+
+/// A running one; it ends when it is dropped.
+#[derive(Debug)]
+pub struct Shaper {
+    address: SocketAddr,
+    node: Arc<Mutex<Option<SocketAddr>>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A datagram on its way.
+struct Transit {
+    due: Instant,
+    socket: Arc<UdpSocket>,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+impl Shaper {
+    /// One in front of nobody yet.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn start(shape: Shape) -> Result<Self> {
+        let front = Arc::new(UdpSocket::bind("127.0.0.1:0")?);
+        front.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let shaper = Self {
+            address: front.local_addr()?,
+            node: Arc::default(),
+            stop: Arc::default(),
+        };
+        let (send, transits) = mpsc::channel::<Transit>();
+        std::thread::spawn(move || {
+            // Every datagram takes as long, so they are due in the order in which they come.
+            for transit in transits {
+                std::thread::sleep(transit.due.saturating_duration_since(Instant::now()));
+                let _ = transit.socket.send_to(&transit.bytes, transit.to);
+            }
+        });
+        let (node, stop) = (Arc::clone(&shaper.node), Arc::clone(&shaper.stop));
+        std::thread::spawn(move || forward(&front, shape, &node, &stop, &send));
+        Ok(shaper)
+    }
+
+    /// Where peers send to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Puts it in front of a node.
+    pub fn lead_to(&self, node: SocketAddr) {
+        *self.node.lock().expect("nobody panics with it") = Some(node);
+    }
+}
+
+impl Drop for Shaper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn forward(
+    front: &Arc<UdpSocket>,
+    shape: Shape,
+    node: &Mutex<Option<SocketAddr>>,
+    stop: &Arc<AtomicBool>,
+    send: &mpsc::Sender<Transit>,
+) {
+    let mut peers: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+    let mut dice = Dice(1);
+    let mut buffer = [0; 2048];
+    while !stop.load(Ordering::Relaxed) {
+        let Ok((length, from)) = front.recv_from(&mut buffer) else {
+            continue;
+        };
+        let Some(to) = *node.lock().expect("nobody panics with it") else {
+            continue;
+        };
+        let back = peers.entry(from).or_insert_with(|| {
+            let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").expect("a free port"));
+            let timeout = Some(Duration::from_millis(50));
+            socket.set_read_timeout(timeout).expect("a timeout");
+            let (socket_of, front, stop, send) = (
+                Arc::clone(&socket),
+                Arc::clone(front),
+                Arc::clone(stop),
+                send.clone(),
+            );
+            std::thread::spawn(move || {
+                let mut dice = Dice(2);
+                let mut buffer = [0; 2048];
+                while !stop.load(Ordering::Relaxed) {
+                    let Ok(length) = socket_of.recv(&mut buffer) else {
+                        continue;
+                    };
+                    if !dice.loses(shape.loss_percent) {
+                        let _ = send.send(transit(shape, &front, from, &buffer[..length]));
+                    }
+                }
+            });
+            socket
+        });
+        if !dice.loses(shape.loss_percent) {
+            let _ = send.send(transit(shape, back, to, &buffer[..length]));
+        }
+    }
+}
+
+fn transit(shape: Shape, socket: &Arc<UdpSocket>, to: SocketAddr, bytes: &[u8]) -> Transit {
+    Transit {
+        due: Instant::now() + shape.delay,
+        socket: Arc::clone(socket),
+        to,
+        bytes: bytes.to_vec(),
+    }
+}
+
+/// The same losses each time (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn loses(&mut self, percent: u32) -> bool {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % 100 < u64::from(percent)
+    }
+}
