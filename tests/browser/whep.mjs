@@ -74,7 +74,7 @@ export default async function whep({ page, origin, args }) {
         };
 
         // A phase begins once there is something to be seen and heard.
-        while (!firstFrame && performance.now() - started < 20_000) {
+        while (!firstFrame && performance.now() - started < 40_000) {
             await new Promise((done) => setTimeout(done, 50));
         }
         const seen = [];
