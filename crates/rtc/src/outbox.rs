@@ -89,6 +89,11 @@ impl Outbox {
         self.batch.add(outgoing.destination, datagram);
     }
 
+    /// Forgets what was collected, as a network would that loses it.
+    pub fn discard(&mut self) {
+        self.batch.clear();
+    }
+
     /// Sends what was collected.
     pub fn flush(&mut self) {
         if let Some(destination) = self.batch.destination {
