@@ -392,9 +392,9 @@ impl Stream {
         }
     }
 
-    /// Whether a fan-out task sends the stream to anybody.
+    /// Whether anybody plays the stream, by whatever protocol, or is about to.
     pub(crate) fn is_watched(&self) -> bool {
-        !self.links.lock().is_empty() || !self.taps.lock().is_empty()
+        !self.state.lock().seats.is_empty()
     }
 
     /// Tells the fan-out that packets came in.

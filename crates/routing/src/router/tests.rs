@@ -81,6 +81,18 @@ async fn a_publisher_that_comes_and_goes_is_watched_by_one_task() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_is_watched_from_its_first_subscription_on_however_that_is_read() {
+    let (router, _) = router(limits(9, 9, 9, 9));
+    let publication = router.publish(&stream("a"), origin()).unwrap();
+    assert!(!publication.is_watched());
+    let subscription = router.subscribe(&stream("a"), origin()).unwrap();
+    let reader = subscription.reader();
+    assert!(publication.is_watched(), "a reader has no fan-out task");
+    drop((subscription, reader));
+    assert!(!publication.is_watched());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_takes_a_name_over_needs_no_free_place() {
     let (router, _) = router(limits(1, 9, 9, 9));
     let first = router.publish(&stream("a"), origin()).unwrap();
