@@ -239,12 +239,11 @@ impl Fanout {
                     self.stream.metrics.hold_widened.observe(seconds);
                 }
                 link.begin_pass();
-                self.pass().await;
+                passed = self.pass().await;
                 let started = std::mem::replace(&mut now, Instant::now());
                 pace.passed(started, now);
-                passed = self.view.head();
                 let hold = self.stream.config.max_hold;
-                watch = (!hold.is_zero()).then_some(now + hold);
+                watch = (!hold.is_zero()).then_some(started + hold);
                 link.watching.store(watch.is_some(), Ordering::SeqCst);
                 pace.note(link.waiting(), now);
                 // A publisher that floods must not keep this task from ever ending its turn.
@@ -352,12 +351,13 @@ impl Fanout {
         }
     }
 
-    /// Serves every player, a slice at a time.
-    async fn pass(&mut self) {
-        let mut from = 0;
+    /// Serves every player, a slice at a time; up to where in the ring all of them were.
+    async fn pass(&mut self) -> u64 {
+        let (mut from, mut seen) = (0, None);
         loop {
             // Looked at anew for each slice: who comes later gets what came meanwhile.
             self.stream.refresh(&mut self.view, &mut self.gate);
+            let seen = *seen.get_or_insert(self.view.head());
             let to = self.players.len().min(from + SLICE);
             let mut todo: Vec<usize> = std::mem::take(&mut self.tally.todo);
             todo.clear();
@@ -366,7 +366,7 @@ impl Fanout {
             self.tally.todo = todo;
             from = to;
             if from >= self.players.len() {
-                return;
+                return seen;
             }
             tokio::task::yield_now().await;
         }

@@ -1,7 +1,6 @@
 //! A publisher's hold on a stream. Dropping it starts the grace in which players stay attached.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -118,7 +117,7 @@ impl Publication {
     /// Completes when a player cannot go on without a keyframe.
     pub fn keyframe_wanted(&self) -> impl Future<Output = ()> + Send + use<> {
         let stream = Arc::clone(&self.stream);
-        stream.askable.store(true, Ordering::Relaxed);
+        stream.make_askable(self.epoch);
         async move { stream.keyframe.notified().await }
     }
 

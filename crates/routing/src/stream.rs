@@ -202,8 +202,8 @@ impl Stream {
     ) -> (u64, watch::Receiver<Option<Cut>>, TakeUp) {
         let now = Instant::now();
         let (cut, receiver) = watch::channel(None);
-        self.askable.store(false, Ordering::Relaxed);
         let mut state = self.state.lock();
+        self.askable.store(false, Ordering::Relaxed);
         if let Some(lease) = lease {
             state.gate = Arc::clone(lease.gate());
             let same = state
@@ -246,6 +246,14 @@ impl Stream {
             changed
         });
         (epoch, receiver, how)
+    }
+
+    /// Takes note that the publisher of `epoch`, if it still is that, can be asked for keyframes.
+    pub(crate) fn make_askable(&self, epoch: u64) {
+        let state = self.state.lock();
+        if state.epoch == epoch {
+            self.askable.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Takes note that a publisher's connection is gone; `true` when it was the current one.
@@ -509,6 +517,9 @@ impl Stream {
             self.count_turn(source, track);
             for link in self.links.lock().iter() {
                 link.turn();
+            }
+            for tap in self.taps.lock().iter() {
+                tap.wake();
             }
         }
     }

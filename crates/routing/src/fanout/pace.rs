@@ -36,6 +36,9 @@ pub(super) struct Pace {
     wanted: Instant,
     /// No pass before this, but for switches.
     rested: Instant,
+    /// What the longest of the last passes took: the next one may take as long again, a keyframe's
+    /// say, and its last player still gets what waited within [`WIDEST`].
+    slowest: Duration,
 }
 
 impl Pace {
@@ -45,6 +48,7 @@ impl Pace {
             due: None,
             wanted: now,
             rested: now,
+            slowest: Duration::ZERO,
         }
     }
 
@@ -86,7 +90,8 @@ impl Pace {
             return;
         }
         let took = now.saturating_duration_since(started);
-        let rest = took.min(WIDEST.saturating_sub(took));
+        self.slowest = took.max(self.slowest * 127 / 128);
+        let rest = took.min(WIDEST.saturating_sub(self.slowest));
         self.rested = now + rest;
     }
 }
@@ -175,6 +180,17 @@ mod tests {
             let at = due(&mut pace, Waiting::Frame, end).unwrap();
             assert_eq!(at, end.max(now + WIDEST), "{took} ms");
         }
+    }
+
+    #[test]
+    fn a_short_pass_after_a_long_one_rests_for_less() {
+        let (mut pace, now) = pace(40);
+        pace.passed(now, now + MS * 80);
+        let start = now + MS * 100;
+        pace.passed(start, start + MS * 30);
+        let end = start + MS * 30;
+        let at = due(&mut pace, Waiting::Frame, end).unwrap();
+        assert!(at < end + MS * 12, "the next may take 80 ms again");
     }
 
     #[test]
