@@ -31,6 +31,10 @@ const RESEND_FOR: Duration = Duration::from_secs(2);
 /// Resends may be this part of what is sent, and no more: behind a fifth of lost packets, most of
 /// whose resends arrive, there is room for those that do not.
 const RESEND_SHARE: f32 = 0.5;
+/// Addresses from which one peer's checks are answered. str0m keeps each for as long as the session
+/// lasts, and whoever knows the password can send from all of an IPv6 network; honest clients have a
+/// few for each interface.
+const MAX_SOURCES: u32 = 64;
 /// Turns of str0m's machine in one call; what is left comes with the next.
 const TURNS: usize = 4096;
 /// Any RTP packet: asks whether a path has been proved.
@@ -101,6 +105,8 @@ pub struct Peer {
     registration: Registration,
     port: Arc<Port>,
     deadline: Instant,
+    /// Addresses that str0m has been told of.
+    sources: u32,
     /// Not yet connected, and until when it may be.
     connect_by: Option<Instant>,
     audio: Option<Line>,
@@ -212,6 +218,7 @@ impl Answered {
             rtc: self.rtc,
             port: self.port,
             deadline: self.now,
+            sources: 0,
             connect_by: Some(self.now + CONNECT),
             audio: self.audio,
             video: self.video,
@@ -306,14 +313,21 @@ impl Peer {
             return;
         };
         // What a stranger sent, or what came too late, is no error of the session.
-        if !self.rtc.accepts(&input) || self.rtc.handle_input(input).is_err() {
+        if !self.rtc.accepts(&input) {
+            return;
+        }
+        let checks = stun::is_stun(bytes) && !self.registration.knows(datagram.path);
+        if checks && !self.has_proved(datagram.path, now) {
+            if self.sources >= MAX_SOURCES {
+                return;
+            }
+            self.sources += 1;
+        }
+        if self.rtc.handle_input(input).is_err() {
             return;
         }
         self.deadline = now;
-        if stun::is_stun(bytes)
-            && !self.registration.knows(datagram.path)
-            && self.has_proved(datagram.path, now)
-        {
+        if checks && self.has_proved(datagram.path, now) {
             self.registration.learn(datagram.path);
         }
     }

@@ -176,7 +176,7 @@ struct Session {
     inbox: mpsc::Receiver<lockgate_rtc::Datagram>,
     out: Outbox,
     happened: Vec<Happening>,
-    _node: Node,
+    node: Node,
 }
 
 impl Session {
@@ -197,7 +197,7 @@ impl Session {
             inbox,
             out: Outbox::new(Arc::clone(&node.port)),
             happened: Vec::new(),
-            _node: node,
+            node,
         }
     }
 
@@ -313,6 +313,45 @@ async fn a_publishers_frames_come_in_whole_and_its_goodbye_is_heard() {
             it.happened.iter().any(|it| matches!(it, Happening::Closed))
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_checks_from_very_many_addresses_is_answered_at_some() {
+    let mut session = Session::open(false, Role::Send);
+    let Session {
+        client,
+        peer,
+        inbox,
+        out,
+        node,
+        ..
+    } = &mut session;
+    let now = Instant::now();
+    client.rtc.handle_input(Input::Timeout(now)).unwrap();
+    let check = loop {
+        match client.rtc.poll_output().unwrap() {
+            Output::Transmit(check) => break check.contents.to_vec(),
+            Output::Timeout(at) => client.rtc.handle_input(Input::Timeout(at)).unwrap(),
+            Output::Event(_) => {}
+        }
+    };
+    let to = node.port.local_addr();
+    let sockets: Vec<_> = (0..100)
+        .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
+        .collect();
+    // Twice: where it was answered once, it is again.
+    for _ in 0..2 {
+        for socket in &sockets {
+            socket.set_nonblocking(true).unwrap();
+            socket.send_to(&check, to).unwrap();
+            let datagram = inbox.recv().await.unwrap();
+            peer.receive(&datagram, now);
+            peer.drive(now, out, |_| {});
+            out.flush();
+        }
+        let answered = sockets.iter().filter(|it| it.recv(&mut [0; 2048]).is_ok());
+        assert_eq!(answered.count(), 64);
+    }
 }
 
 #[tokio::test]
