@@ -24,6 +24,9 @@ const BUFFERS: usize = 8;
 const BUFFER: usize = 64 * 1024;
 /// What the kernel holds for the port, each way: a crowd that joins gets a GOP each.
 const SOCKET_BUFFER: usize = 4 << 20;
+/// Longest datagram that is taken in: no path of WebRTC carries more than its MTU, and what waits for
+/// a session is bounded by number.
+const DATAGRAM: usize = 2048;
 /// How often a port is sought that is free for UDP and TCP both.
 const ATTEMPTS: usize = 16;
 
@@ -154,6 +157,10 @@ impl Port {
 
     pub(crate) fn deliver(&self, path: Path, bytes: &[u8]) {
         self.metrics.received.inc();
+        if bytes.len() > DATAGRAM {
+            self.metrics.unknown.inc();
+            return;
+        }
         match self.routes.deliver(path, bytes) {
             Routed::Delivered => {}
             Routed::Unknown => self.metrics.unknown.inc(),
