@@ -31,6 +31,8 @@ const RESEND_FOR: Duration = Duration::from_secs(2);
 /// Resends may be this part of what is sent, and no more: behind a fifth of lost packets, most of
 /// whose resends arrive, there is room for those that do not.
 const RESEND_SHARE: f32 = 0.5;
+/// Media lines of one offer. Two are of use; each costs memory for as long as the session lasts.
+const MAX_LINES: usize = 4;
 /// Addresses from which one peer's checks are answered. str0m keeps each for as long as the session
 /// lasts, and whoever knows the password can send from all of an IPv6 network; honest clients have a
 /// few for each interface.
@@ -174,6 +176,11 @@ impl Answered {
     /// The offer cannot be answered.
     pub fn to(offer: &str, role: Role, port: &Arc<Port>, now: Instant) -> Result<Self, OfferError> {
         let bad = |error: &dyn fmt::Display| OfferError::Bad(error.to_string());
+        if offer.lines().filter(|it| it.starts_with("m=")).count() > MAX_LINES {
+            return Err(bad(&format_args!(
+                "it has more than {MAX_LINES} media lines"
+            )));
+        }
         let offer = SdpOffer::from_sdp_string(offer).map_err(|error| bad(&error))?;
         let mut rtc = config(port, role).build(now);
         for address in port.candidates.iter() {

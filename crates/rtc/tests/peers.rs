@@ -368,6 +368,27 @@ async fn offers_that_go_the_wrong_way_or_are_none_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn an_offer_of_very_many_lines_is_refused() {
+    let node = node();
+    let mut client = Client::new(false, &node.port);
+    client.offer(Direction::RecvOnly);
+    for (lines, taken) in [(4, true), (5, false)] {
+        let mut change = client.rtc.sdp_api();
+        for _ in 0..lines {
+            change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        }
+        let (offer, _) = change.apply().unwrap();
+        let answered = Answered::to(
+            &offer.to_sdp_string(),
+            Role::Send,
+            &node.port,
+            Instant::now(),
+        );
+        assert_eq!(answered.is_ok(), taken, "{lines} lines: {answered:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_that_nobody_connects_to_is_over_after_a_while() {
     let mut session = Session::open(false, Role::Send);
