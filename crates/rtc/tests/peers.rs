@@ -369,6 +369,25 @@ async fn offers_that_go_the_wrong_way_or_are_none_are_refused() {
 }
 
 #[tokio::test]
+async fn an_offer_whose_lines_have_no_names_is_refused() {
+    let node = node();
+    let mut client = Client::new(false, &node.port);
+    let (offer, _) = client.offer(Direction::RecvOnly);
+    let mids: Vec<_> = offer
+        .lines()
+        .filter(|it| it.starts_with("a=mid:"))
+        .collect();
+    assert_eq!(mids.len(), 2);
+    for mid in mids {
+        for instead in ["", "a=mid:\r\n", "a=mid\r\n", "a=middle:1\r\n"] {
+            let offer = offer.replace(&format!("{mid}\r\n"), instead);
+            let answered = Answered::to(&offer, Role::Send, &node.port, Instant::now());
+            assert!(matches!(answered, Err(OfferError::Bad(_))), "{answered:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_offer_of_very_many_lines_is_refused() {
     let node = node();
     let mut client = Client::new(false, &node.port);
