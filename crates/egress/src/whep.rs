@@ -310,7 +310,10 @@ impl Whep {
         let id = join.subscription.stream().clone();
         let permit = {
             let mut stages = self.stages.lock();
-            let held = stages.get(&id).filter(|held| held.stream == stream);
+            // One whose stage died without a word is of no use to anybody.
+            let held = stages
+                .get(&id)
+                .filter(|held| held.stream == stream && !held.commands.is_closed());
             let handle = match held {
                 Some(handle) => handle.clone(),
                 None => {
