@@ -142,8 +142,11 @@ impl Stage {
                 }
                 self.serve(true, now);
             }
-            let over = farewell.is_some_and(|until| now >= until);
-            if over || (self.viewers.is_empty() && self.retire(farewell.is_some())) {
+            if farewell.is_some_and(|until| now >= until) {
+                self.retire(true);
+                return;
+            }
+            if self.viewers.is_empty() && self.retire(farewell.is_some()) {
                 return;
             }
             // A flood must not keep others on this thread from running.
