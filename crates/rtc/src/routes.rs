@@ -143,21 +143,25 @@ pub struct Registration {
 impl Registration {
     /// Takes what comes by a path from now on: its sender knew the session's password.
     pub fn learn(&self, path: Path) {
-        let mut paths = self.route.paths.lock();
-        if paths.contains(&path) {
+        if self.knows(path) {
             return;
         }
-        if paths.len() >= MAX_PATHS {
-            let oldest = paths.remove(0);
-            self.forget(oldest);
+        let mut paths = self.route.paths.lock();
+        // One that went to another session and is proved again is here still.
+        if !paths.contains(&path) {
+            if paths.len() >= MAX_PATHS {
+                let oldest = paths.remove(0);
+                self.forget(oldest);
+            }
+            paths.push(path);
         }
-        paths.push(path);
         self.routes.by_path.insert(path, Arc::clone(&self.route));
     }
 
-    /// Whether a path is one of its own.
+    /// Whether what comes by a path comes here.
     pub fn knows(&self, path: Path) -> bool {
-        self.route.paths.lock().contains(&path)
+        let held = self.routes.by_path.get(&path);
+        held.is_some_and(|held| Arc::ptr_eq(&held, &self.route))
     }
 
     fn forget(&self, path: Path) {
@@ -235,6 +239,24 @@ mod tests {
         routes.deliver(path(1), MEDIA);
         let peers = [0; 2].map(|_| received.try_recv().unwrap().peer);
         assert_eq!(peers, [2, 2]);
+    }
+
+    #[test]
+    fn a_path_that_was_taken_away_comes_back_once_it_is_proved_again() {
+        let routes = Arc::new(Routes::default());
+        let (inbox, mut received) = mpsc::channel(8);
+        let first = routes.register("one".into(), inbox.clone(), 1);
+        let second = routes.register("two".into(), inbox, 2);
+        first.learn(path(1));
+        second.learn(path(1));
+        assert!(!first.knows(path(1)) && second.knows(path(1)));
+        first.learn(path(1));
+        assert!(first.knows(path(1)) && !second.knows(path(1)));
+        drop(second);
+        routes.deliver(path(1), MEDIA);
+        assert_eq!(received.try_recv().unwrap().peer, 1);
+        drop(first);
+        assert!(routes.by_path.is_empty());
     }
 
     #[test]
