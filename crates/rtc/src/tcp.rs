@@ -2,7 +2,7 @@
 //! lengths (RFC 4571).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use crate::stun;
 
 /// Most connections at a time: one a peer, and some that come to nothing.
 const CONNECTIONS: usize = 4096;
+/// Of these from one address: an office behind one has room, and nobody takes all.
+const CONNECTIONS_OF_ONE: usize = 512;
 /// Longest datagram: what a path's MTU allows, and some.
 const DATAGRAM: usize = 4096;
 /// Datagrams that wait for a slow connection; what comes beyond is lost, as it would be by UDP.
@@ -60,6 +62,14 @@ fn take(buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
     Ok(Some(buffer.split_to(length).freeze()))
 }
 
+/// Who counts as one address: an IPv4 address, or the IPv6 /64 that one subscriber gets.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// Accepts connections for ever.
 pub(crate) async fn accept(listener: &TcpListener, port: &Arc<Port>) -> io::Result<()> {
     let seats = Arc::new(Semaphore::new(CONNECTIONS));
@@ -78,11 +88,17 @@ pub(crate) async fn accept(listener: &TcpListener, port: &Arc<Port>) -> io::Resu
         let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
             continue;
         };
+        let source = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let from = network(source.ip());
+        let held = port.connections.iter();
+        if held.filter(|it| network(it.key().ip()) == from).count() >= CONNECTIONS_OF_ONE {
+            continue;
+        }
         let port = Arc::clone(port);
+        let (outgoing, waiting) = mpsc::channel(WAITING);
+        // At once, so that the next one counts it.
+        port.connections.insert(source, outgoing);
         connections.spawn(async move {
-            let source = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-            let (outgoing, waiting) = mpsc::channel(WAITING);
-            port.connections.insert(source, outgoing);
             let served = serve(socket, source, &port, waiting).await;
             port.connections.remove(&source);
             debug!(%peer, ?served, "ICE over TCP ended");
