@@ -155,6 +155,11 @@ impl Port {
         self.routes.register(name, inbox, peer)
     }
 
+    /// Whether a session has proved a path to be its own.
+    pub(crate) fn has_path(&self, path: Path) -> bool {
+        self.routes.has(path)
+    }
+
     pub(crate) fn deliver(&self, path: Path, bytes: &[u8]) {
         self.metrics.received.inc();
         if bytes.len() > DATAGRAM {

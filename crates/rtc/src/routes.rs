@@ -110,6 +110,11 @@ impl Routes {
         }
     }
 
+    /// Whether a session has proved a path to be its own.
+    pub(crate) fn has(&self, path: Path) -> bool {
+        self.by_path.contains_key(&path)
+    }
+
     /// Gives a session the datagrams that name it.
     pub(crate) fn register(
         self: &Arc<Self>,

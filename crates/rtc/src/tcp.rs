@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::port::Port;
@@ -27,7 +28,7 @@ const DATAGRAM: usize = 4096;
 const WAITING: usize = 512;
 /// Who says nothing for this long is gone: consent is asked for every few seconds (RFC 7675).
 const SILENCE: Duration = Duration::from_secs(30);
-/// A first message has to come within this.
+/// A session has to have taken a connection for its own within this.
 const FIRST: Duration = Duration::from_secs(5);
 /// Wait after an `accept` that failed for want of files.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -115,10 +116,12 @@ async fn serve(
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let (mut reader, mut writer) = socket.split();
+    let path = Path { tcp: true, source };
+    let by = Instant::now() + FIRST;
     let read = async {
-        let path = Path { tcp: true, source };
         let mut buffer = BytesMut::new();
         let mut first = true;
+        let mut known = false;
         loop {
             while let Some(datagram) = take(&mut buffer)? {
                 // Nobody has anything to say before the session knows whose connection this is.
@@ -128,12 +131,22 @@ async fn serve(
                 first = false;
                 port.deliver(path, &datagram);
             }
-            let patience = if first { FIRST } else { SILENCE };
-            match tokio::time::timeout(patience, reader.read_buf(&mut buffer)).await {
+            let until = if known { Instant::now() + SILENCE } else { by };
+            let read = timeout_at(until, reader.read_buf(&mut buffer)).await;
+            let was_known = known;
+            known = known || port.has_path(path);
+            // Talking all the time buys no more of it.
+            if !known && Instant::now() >= by {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match read {
                 Ok(Ok(0)) => return Ok(()),
-                Ok(read) => read?,
-                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-            };
+                Ok(read) => {
+                    read?;
+                }
+                Err(_) if was_known => return Err(io::ErrorKind::TimedOut.into()),
+                Err(_) => {}
+            }
         }
     };
     let write = async {

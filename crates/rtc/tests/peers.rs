@@ -387,6 +387,19 @@ async fn an_offer_whose_lines_have_no_names_is_refused() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_no_session_takes_for_its_own_is_closed() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let node = node();
+    let opened = tokio::time::Instant::now();
+    let stream = tokio::net::TcpStream::connect(node.port.local_addr());
+    let mut stream = stream.await.unwrap();
+    let check = [&[0, 20, 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[0; 12]].concat();
+    stream.write_all(&check).await.unwrap();
+    assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
+    assert!(opened.elapsed() < Duration::from_secs(10));
+}
+
 #[tokio::test]
 async fn an_offer_of_very_many_lines_is_refused() {
     let node = node();
