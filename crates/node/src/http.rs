@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderMap;
 use axum::{middleware, routing};
 use lockgate_egress::Egress;
 use lockgate_routing::Router;
@@ -139,6 +140,12 @@ impl State {
 impl State {
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Whom a request of `peer` counts as, with the port that it came from.
+    fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+        let ip = forwarded::client(peer.ip(), headers, &self.trusted_proxies);
+        SocketAddr::new(ip, peer.port())
     }
 }
 

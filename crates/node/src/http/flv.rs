@@ -91,6 +91,7 @@ pub(super) async fn stream_or_nothing(
     let wants_websocket = has_token(&parts.headers, header::UPGRADE, "websocket");
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let upgrade = upgrade.filter(|_| wants_websocket);
+    let peer = state.client(peer, &parts.headers);
     let origin = Origin {
         connection: ConnectionId::next(),
         protocol: if upgrade.is_some() { WS_FLV } else { HTTP_FLV },

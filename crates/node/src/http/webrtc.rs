@@ -92,6 +92,7 @@ async fn play(
     let webrtc = state.webrtc()?;
     let whep = webrtc.whep.as_ref().ok_or_else(ApiError::webrtc_off)?;
     let offer = offer(&headers, body)?;
+    let peer = state.client(peer, &headers);
     let seat = webrtc.seat(peer)?;
     let query = with_bearer(query.unwrap_or_default(), &headers);
     let request = whep::Request {
@@ -133,6 +134,7 @@ async fn publish(
     let webrtc = state.webrtc()?;
     let whip = webrtc.whip.as_ref().ok_or_else(ApiError::webrtc_off)?;
     let offer = offer(&headers, body)?;
+    let peer = state.client(peer, &headers);
     let seat = webrtc.seat(peer)?;
     let query = with_bearer(query.unwrap_or_default(), &headers);
     let request = whip::Request {

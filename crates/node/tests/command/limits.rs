@@ -55,6 +55,33 @@ fn connections_beyond_a_limit_are_closed_counted_and_logged_once() {
 }
 
 #[test]
+fn players_behind_a_trusted_proxy_are_counted_one_by_one() {
+    let node = Running::start(&[
+        "limits.connections_per_ip=1",
+        "http.trusted_proxies=[\"127.0.0.1\"]",
+        "egress.wait_for_publisher=\"10ms\"",
+    ]);
+    let _first = TcpStream::connect(node.rtmp()).unwrap();
+    node.until_metric("lockgate_connections{protocol=\"rtmp\"}", 1.0);
+    for (ask, answer) in [
+        ("GET /live/a.flv HTTP/1.1\r\n", 404),
+        (
+            "POST /live/a/whep HTTP/1.1\r\nContent-Type: application/sdp\r\n",
+            400,
+        ),
+        (
+            "POST /live/a/whip HTTP/1.1\r\nContent-Type: application/sdp\r\n",
+            400,
+        ),
+    ] {
+        let own = format!("{ask}Host: localhost\r\n");
+        assert_eq!(node.request(&own).0, 503, "{ask}");
+        let told = format!("{own}X-Forwarded-For: 192.0.2.1\r\n");
+        assert_eq!(node.request(&told).0, answer, "{ask}");
+    }
+}
+
+#[test]
 fn a_place_is_free_again_once_its_connection_ends() {
     let node = Running::start(&["limits.connections=1"]);
     for _ in 0..3 {
