@@ -39,7 +39,7 @@ async function operate({ page, args }) {
     await page.getByRole('button', { name: 'Ban alice' }).click();
     const dialog = page.getByRole('dialog');
     // Nothing is done by looking: the dialog is closed again, and opened anew.
-    await page.keyboard.press('Escape');
+    await dialog.getByLabel('Why').press('Escape');
     await dialog.waitFor({ state: 'hidden' });
     await page.getByRole('button', { name: 'Ban alice' }).click();
     await dialog.getByLabel('Why').fill('Noise');
