@@ -8,12 +8,11 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cursor::Cursor;
@@ -23,11 +22,13 @@ use crate::player::{End, Ended, Protocol, Seat, Sink};
 use crate::ring::View;
 use crate::stream::Stream;
 
+mod link;
 mod pace;
 mod plan;
 mod tally;
 
-use pace::{Pace, Waiting};
+pub(crate) use link::{Command, Link};
+use pace::Pace;
 use plan::{Pending, Plan};
 use tally::Tally;
 
@@ -40,116 +41,6 @@ const FLAT_MAX: usize = 256 * 1024;
 const MAX_CONTROL: usize = 64 * 1024;
 /// How often rates are worked out and slow players looked at.
 const TICK: Duration = Duration::from_secs(1);
-
-/// What a fan-out task is told.
-pub(crate) enum Command {
-    /// A player joins.
-    Join {
-        seat: Arc<Seat>,
-        sink: Box<dyn Sink>,
-        ended: oneshot::Sender<Ended>,
-    },
-    /// A player's switches turned.
-    Look(ConnectionId),
-    /// Bytes for one player, between two packets.
-    Control(ConnectionId, Vec<u8>),
-    /// A player ends.
-    End(ConnectionId, End),
-    /// All of them end.
-    EndAll(fn() -> End),
-}
-
-/// The handle of a fan-out task.
-pub(crate) struct Link {
-    pub(crate) protocol: &'static Protocol,
-    players: AtomicUsize,
-    inbox: Mutex<Vec<Command>>,
-    notify: Notify,
-    /// Packets wait that go out at once.
-    urgent: AtomicBool,
-    /// Packets wait that may be held for others.
-    held: AtomicBool,
-    /// A switch turned for all players.
-    turned: AtomicBool,
-    /// The task looks by itself whether anything is held, before that has waited for too long.
-    watching: AtomicBool,
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link")
-            .field("players", &self.players)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Link {
-    pub(crate) fn new(protocol: &'static Protocol) -> Self {
-        Self {
-            protocol,
-            players: AtomicUsize::new(0),
-            inbox: Mutex::new(Vec::new()),
-            notify: Notify::new(),
-            urgent: AtomicBool::new(false),
-            held: AtomicBool::new(false),
-            turned: AtomicBool::new(false),
-            watching: AtomicBool::new(false),
-        }
-    }
-
-    pub(crate) fn players(&self) -> usize {
-        self.players.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn add_player(&self) {
-        self.players.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn send(&self, command: Command) {
-        self.inbox.lock().push(command);
-        self.notify.notify_one();
-    }
-
-    /// Packets are in the ring. Those that go out at once wake the task, once until its next pass;
-    /// those that may be held wake it only where it does not look by itself.
-    pub(crate) fn wake(&self, urgent: bool) {
-        if urgent {
-            self.raise(&self.urgent);
-        } else if !self.held.swap(true, Ordering::SeqCst) && !self.watching.load(Ordering::SeqCst) {
-            self.notify.notify_one();
-        }
-    }
-
-    /// A switch turned for all players: they are looked at without any hold.
-    pub(crate) fn turn(&self) {
-        self.raise(&self.turned);
-    }
-
-    fn raise(&self, flag: &AtomicBool) {
-        if !flag.swap(true, Ordering::AcqRel) {
-            self.notify.notify_one();
-        }
-    }
-
-    fn waiting(&self) -> Waiting {
-        if self.turned.load(Ordering::Acquire) {
-            Waiting::Turn
-        } else if self.urgent.load(Ordering::Acquire) {
-            Waiting::Frame
-        } else if !self.watching.load(Ordering::SeqCst) && self.held.load(Ordering::SeqCst) {
-            Waiting::Audio
-        } else {
-            Waiting::Nothing
-        }
-    }
-
-    /// What comes from here on needs another pass.
-    fn begin_pass(&self) {
-        for flag in [&self.turned, &self.urgent, &self.held] {
-            flag.store(false, Ordering::Release);
-        }
-    }
-}
 
 struct Player {
     seat: Arc<Seat>,
@@ -225,7 +116,7 @@ impl Fanout {
             }
             if watch.is_some_and(|until| until <= now) {
                 watch = None;
-                link.watching.store(false, Ordering::SeqCst);
+                link.watch(false);
                 self.stream.refresh(&mut self.view, &mut self.gate);
                 // Held since it came, not since it was seen.
                 if let Some(oldest) = self.view.get(passed) {
@@ -239,12 +130,13 @@ impl Fanout {
                     self.stream.metrics.hold_widened.observe(seconds);
                 }
                 link.begin_pass();
-                passed = self.pass().await;
+                let busy;
+                (passed, busy) = self.pass().await;
                 let started = std::mem::replace(&mut now, Instant::now());
-                pace.passed(started, now);
+                pace.passed(started, now, busy);
                 let hold = self.stream.config.max_hold;
                 watch = (!hold.is_zero()).then_some(started + hold);
-                link.watching.store(watch.is_some(), Ordering::SeqCst);
+                link.watch(watch.is_some());
                 pace.note(link.waiting(), now);
                 // A publisher that floods must not keep this task from ever ending its turn.
                 if pace.due().is_some_and(|due| due <= now) {
@@ -281,7 +173,7 @@ impl Fanout {
 
     /// Carries out what was asked.
     fn obey(&mut self) {
-        let commands = std::mem::take(&mut *self.link.inbox.lock());
+        let commands = self.link.take_commands();
         if commands.is_empty() {
             return;
         }
@@ -351,10 +243,12 @@ impl Fanout {
         }
     }
 
-    /// Serves every player, a slice at a time; up to where in the ring all of them were.
-    async fn pass(&mut self) -> u64 {
-        let (mut from, mut seen) = (0, None);
+    /// Serves every player, a slice at a time; up to where in the ring all of them were, and how long
+    /// it took without what others did between slices.
+    async fn pass(&mut self) -> (u64, Duration) {
+        let (mut from, mut seen, mut busy) = (0, None, Duration::ZERO);
         loop {
+            let begun = Instant::now();
             // Looked at anew for each slice: who comes later gets what came meanwhile.
             self.stream.refresh(&mut self.view, &mut self.gate);
             let seen = *seen.get_or_insert(self.view.head());
@@ -365,8 +259,9 @@ impl Fanout {
             self.serve(&mut todo);
             self.tally.todo = todo;
             from = to;
+            busy += begun.elapsed();
             if from >= self.players.len() {
-                return seen;
+                return (seen, busy);
             }
             tokio::task::yield_now().await;
         }
@@ -521,7 +416,7 @@ impl Fanout {
             }
             let mut player = self.players.swap_remove(place);
             self.places.remove(&player.seat.origin.connection);
-            self.link.players.fetch_sub(1, Ordering::Relaxed);
+            self.link.remove_player();
             if let Some(ended) = player.ended.take() {
                 // Nobody listens when the connection's task is gone, and then nobody need.
                 let _ = ended.send(Ended {

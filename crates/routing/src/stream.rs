@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lockgate_media::sequence::{AudioFormat, VideoFormat};
 use lockgate_media::{Class, Packet, Track};
@@ -28,9 +28,11 @@ use crate::ring::{Ring, View};
 use crate::throttle::Throttle;
 use crate::timeline::Timeline;
 use crate::tracks::{Seen, Tracks};
+use audience::Audience;
+use meter::Meter;
 
-/// Players that one fan-out task takes before a stream gets another.
-const PLAYERS_PER_TASK: usize = 64;
+mod audience;
+mod meter;
 
 /// Where a stream is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +54,12 @@ pub(crate) struct Stream {
     pub(crate) seen: watch::Sender<Seen>,
     born: Instant,
     state: Mutex<State>,
-    links: Mutex<Vec<Arc<Link>>>,
+    /// Who sends its packets on.
+    audience: Audience,
     /// Somebody cannot go on without a keyframe.
     pub(crate) keyframe: Notify,
     /// The publisher hears of that.
     pub(crate) askable: AtomicBool,
-    /// Who is told of packets beside the fan-out tasks.
-    taps: Mutex<Vec<Arc<Tap>>>,
     tasks: TaskTracker,
     jump_log: Throttle,
 }
@@ -95,45 +96,6 @@ struct Publisher {
     since: Instant,
     cut: watch::Sender<Option<Cut>>,
     meter: Meter,
-}
-
-/// Counts what comes in, and its rates over the last full second.
-#[derive(Debug)]
-struct Meter {
-    bytes: u64,
-    packets: u64,
-    frames: u64,
-    window: (Instant, u64, u64),
-    bitrate: u64,
-    frame_rate: f64,
-}
-
-impl Meter {
-    fn new(now: Instant) -> Self {
-        Self {
-            bytes: 0,
-            packets: 0,
-            frames: 0,
-            window: (now, 0, 0),
-            bitrate: 0,
-            frame_rate: 0.0,
-        }
-    }
-
-    fn count(&mut self, bytes: usize, frame: bool, now: Instant) {
-        self.bytes += bytes as u64;
-        self.packets += 1;
-        self.frames += u64::from(frame);
-        let (since, bytes, frames) = self.window;
-        let passed = now.saturating_duration_since(since);
-        if passed >= Duration::from_secs(1) {
-            let micros = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX).max(1);
-            self.bitrate = (self.bytes - bytes).saturating_mul(8_000_000) / micros;
-            let frames = u32::try_from(self.frames - frames).unwrap_or(u32::MAX);
-            self.frame_rate = f64::from(frames) / passed.as_secs_f64();
-            self.window = (now, self.bytes, self.frames);
-        }
-    }
 }
 
 /// What taking up a stream did to the one who had it.
@@ -177,10 +139,9 @@ impl Stream {
             seen: watch::Sender::default(),
             born: Instant::now(),
             state: Mutex::new(state),
-            links: Mutex::new(Vec::new()),
+            audience: Audience::default(),
             keyframe: Notify::new(),
             askable: AtomicBool::new(false),
-            taps: Mutex::new(Vec::new()),
             tasks,
             jump_log: Throttle::default(),
         }
@@ -300,12 +261,7 @@ impl Stream {
             publisher.cut.send_replace(Some(cut));
         }
         drop(state);
-        for link in self.links.lock().iter() {
-            link.send(Command::EndAll(why));
-        }
-        for tap in self.taps.lock().iter() {
-            tap.end(why);
-        }
+        self.audience.end(why);
         if let Some(lease) = lease {
             lease.ended();
         }
@@ -407,17 +363,12 @@ impl Stream {
 
     /// Tells the fan-out that packets came in.
     pub(crate) fn wake(&self, urgent: bool) {
-        for link in self.links.lock().iter() {
-            link.wake(urgent);
-        }
-        for tap in self.taps.lock().iter() {
-            tap.wake();
-        }
+        self.audience.wake(urgent);
     }
 
     /// Tells a reader of packets from now on, and of the end.
     pub(crate) fn tap(&self, tap: &Arc<Tap>) {
-        self.taps.lock().push(Arc::clone(tap));
+        self.audience.tap(tap);
         // Reading a stream that has just ended is its end too.
         if self.has_ended() {
             tap.end(|| End::StreamEnded);
@@ -426,7 +377,7 @@ impl Stream {
 
     /// Tells a reader no more.
     pub(crate) fn untap(&self, tap: &Arc<Tap>) {
-        self.taps.lock().retain(|other| !Arc::ptr_eq(other, tap));
+        self.audience.untap(tap);
     }
 
     /// Gives a player a seat.
@@ -459,28 +410,12 @@ impl Stream {
         ended: oneshot::Sender<Ended>,
     ) -> Arc<Link> {
         let protocol = sink.protocol();
-        let mut links = self.links.lock();
-        let mut mine = links
-            .iter()
-            .filter(|link| std::ptr::eq(link.protocol, protocol));
-        let count = mine.clone().count();
-        let emptiest = mine.by_ref().min_by_key(|link| link.players());
-        let link = match emptiest {
-            Some(link)
-                if link.players() < PLAYERS_PER_TASK || count >= self.config.fanout_tasks.get() =>
-            {
-                Arc::clone(link)
-            }
-            _ => {
-                let link = Arc::new(Link::new(protocol));
-                links.push(Arc::clone(&link));
-                let fanout = Fanout::new(Arc::clone(self), Arc::clone(&link), protocol);
-                self.tasks.spawn(fanout.run());
-                link
-            }
-        };
-        link.add_player();
-        link.send(Command::Join { seat, sink, ended });
+        let command = Command::Join { seat, sink, ended };
+        let most = self.config.fanout_tasks.get();
+        let link = self.audience.join(protocol, command, most, |link| {
+            let fanout = Fanout::new(Arc::clone(self), Arc::clone(link), protocol);
+            self.tasks.spawn(fanout.run());
+        });
         // Joining a stream that has just ended is its end too.
         if self.has_ended() {
             link.send(Command::EndAll(|| End::StreamEnded));
@@ -490,12 +425,7 @@ impl Stream {
 
     /// Retires a fan-out task whose last player left; `false` when one is joining.
     pub(crate) fn retire(&self, link: &Arc<Link>) -> bool {
-        let mut links = self.links.lock();
-        if link.players() > 0 {
-            return false;
-        }
-        links.retain(|other| !Arc::ptr_eq(other, link));
-        true
+        self.audience.retire(link)
     }
 
     /// Turns one player's switch and counts it.
@@ -515,12 +445,7 @@ impl Stream {
     pub(crate) fn turn_gate(&self, gate: &Gate, source: Source, track: Track, closed: bool) {
         if gate.turn(source, track, closed) {
             self.count_turn(source, track);
-            for link in self.links.lock().iter() {
-                link.turn();
-            }
-            for tap in self.taps.lock().iter() {
-                tap.wake();
-            }
+            self.audience.turn();
         }
     }
 
@@ -547,12 +472,7 @@ impl Stream {
 
     /// Makes every fan-out task look at its players' switches.
     pub(crate) fn look(&self, player: ConnectionId) {
-        for link in self.links.lock().iter() {
-            link.send(Command::Look(player));
-        }
-        for tap in self.taps.lock().iter() {
-            tap.wake();
-        }
+        self.audience.look(player);
     }
 
     pub(crate) fn report(&self) -> StreamReport {

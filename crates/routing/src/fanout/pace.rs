@@ -1,9 +1,9 @@
 //! When a fan-out task walks its players: at once, or held so that one write takes more along.
 //!
-//! Invariant: with a hold of zero nothing waits. Otherwise a task rests after each pass for as long
-//! as the pass took, and what comes meanwhile goes out in one write a player: it is busy half of
-//! the time, until pass and rest together take [`WIDEST`]. A pass that is over before half of the
-//! time to the next frame is past makes no frame wait.
+//! Invariant: with a hold of zero nothing waits. Otherwise a task is busy with its passes for half of
+//! the time at most, and what comes while it rests goes out in one write a player, until pass and
+//! rest together take [`WIDEST`]. What others of its thread took in the middle of a pass is rest
+//! already. A pass that is over before half of the time to the next frame is past makes no frame wait.
 
 use std::time::Duration;
 
@@ -84,14 +84,15 @@ impl Pace {
         Some(due.saturating_duration_since(self.wanted))
     }
 
-    /// Takes note of a pass that has ended.
-    pub(super) fn passed(&mut self, started: Instant, now: Instant) {
+    /// Takes note of a pass that has ended, and was `busy` for that long of its time.
+    pub(super) fn passed(&mut self, started: Instant, now: Instant, busy: Duration) {
         if self.max_hold.is_zero() {
             return;
         }
         let took = now.saturating_duration_since(started);
         self.slowest = took.max(self.slowest * 127 / 128);
-        let rest = took.min(WIDEST.saturating_sub(self.slowest));
+        let rest = (busy * 2).saturating_sub(took);
+        let rest = rest.min(WIDEST.saturating_sub(self.slowest));
         self.rested = now + rest;
     }
 }
@@ -141,7 +142,7 @@ mod tests {
         let (mut none, now) = pace(0);
         assert_eq!(due(&mut none, Waiting::Audio, now), Some(now));
         none.start(now);
-        none.passed(now, now + MS * 60);
+        none.passed(now, now + MS * 60, MS * 60);
         let next = now + MS * 61;
         assert_eq!(
             due(&mut none, Waiting::Frame, next),
@@ -155,10 +156,22 @@ mod tests {
         let (mut pace, now) = pace(40);
         due(&mut pace, Waiting::Frame, now);
         pace.start(now);
-        pace.passed(now, now + MS * 20);
+        pace.passed(now, now + MS * 20, MS * 20);
         let rested = now + MS * 40;
         assert_eq!(due(&mut pace, Waiting::Frame, now + MS * 33), Some(rested));
         assert_eq!(pace.start(rested), Some(MS * 7));
+    }
+
+    #[test]
+    fn what_others_took_during_a_pass_is_rest() {
+        let (mut pace, now) = pace(40);
+        let end = now + MS * 30;
+        pace.passed(now, end, MS * 20);
+        assert_eq!(due(&mut pace, Waiting::Frame, end), Some(now + MS * 40));
+        let (mut crowded, now) = super::tests::pace(40);
+        let end = now + MS * 50;
+        crowded.passed(now, end, MS * 20);
+        assert_eq!(due(&mut crowded, Waiting::Frame, end), Some(end));
     }
 
     #[test]
@@ -166,7 +179,7 @@ mod tests {
         let (mut pace, now) = pace(40);
         due(&mut pace, Waiting::Frame, now);
         pace.start(now);
-        pace.passed(now, now + MS * 16);
+        pace.passed(now, now + MS * 16, MS * 16);
         let frame = now + MS * 33;
         assert_eq!(due(&mut pace, Waiting::Frame, frame), Some(frame));
     }
@@ -176,7 +189,7 @@ mod tests {
         for took in [60, 89, 90, 200] {
             let (mut pace, now) = pace(40);
             let end = now + MS * took;
-            pace.passed(now, end);
+            pace.passed(now, end, MS * took);
             let at = due(&mut pace, Waiting::Frame, end).unwrap();
             assert_eq!(at, end.max(now + WIDEST), "{took} ms");
         }
@@ -185,9 +198,9 @@ mod tests {
     #[test]
     fn a_short_pass_after_a_long_one_rests_for_less() {
         let (mut pace, now) = pace(40);
-        pace.passed(now, now + MS * 80);
+        pace.passed(now, now + MS * 80, MS * 80);
         let start = now + MS * 100;
-        pace.passed(start, start + MS * 30);
+        pace.passed(start, start + MS * 30, MS * 30);
         let end = start + MS * 30;
         let at = due(&mut pace, Waiting::Frame, end).unwrap();
         assert!(at < end + MS * 12, "the next may take 80 ms again");
@@ -196,7 +209,7 @@ mod tests {
     #[test]
     fn a_turned_switch_waits_for_no_rest() {
         let (mut pace, now) = pace(40);
-        pace.passed(now, now + MS * 30);
+        pace.passed(now, now + MS * 30, MS * 30);
         let turn = now + MS * 31;
         due(&mut pace, Waiting::Frame, turn);
         assert_eq!(due(&mut pace, Waiting::Turn, turn), Some(turn));
