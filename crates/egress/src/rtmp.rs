@@ -207,7 +207,8 @@ impl Hold {
     /// Waits until the subscription is another connection's, or has ended.
     pub(crate) async fn lost(&mut self) {
         match &mut self.0 {
-            Some(holder) => holder.lost().await,
+            // Boxed, so that a player by name does not hold the room for it.
+            Some(holder) => Box::pin(holder.lost()).await,
             None => std::future::pending().await,
         }
     }

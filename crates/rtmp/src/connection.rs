@@ -10,11 +10,12 @@ mod socket;
 mod tests;
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::chunk::{Limits, Message, Reader};
@@ -265,30 +266,28 @@ impl Connection {
 
     /// Waits until the socket may be read, and writes replies meanwhile.
     async fn readable(&mut self) -> Result<(), ConnectionError> {
-        loop {
-            if self.lent {
-                if self.session.output().pending().len() > LONGEST_LENT {
-                    return Err(ConnectionError::Unread);
-                }
-                return Ok(self.socket.readable().await?);
+        if !self.lent && self.session.output().pending().len() > REPLIES_BEFORE_PAUSE {
+            // Boxed, so that who only reads does not hold the room for it.
+            Box::pin(self.flush()).await?;
+        }
+        poll_fn(|cx| self.poll_readable(cx)).await
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        if self.lent {
+            if self.session.output().pending().len() > LONGEST_LENT {
+                return Poll::Ready(Err(ConnectionError::Unread));
             }
-            if self.try_flush()? {
-                return Ok(self.socket.readable().await?);
-            }
-            if self.session.output().pending().len() > REPLIES_BEFORE_PAUSE {
-                // Boxed, so that who only reads does not hold the room for it.
-                Box::pin(self.flush()).await?;
-            } else {
-                // A few replies may wait for ever: encoders exist that never read.
-                let ready = self
-                    .socket
-                    .ready(Interest::READABLE | Interest::WRITABLE)
-                    .await?;
-                if ready.is_readable() {
-                    return Ok(());
+        } else {
+            // A few replies may wait for ever: encoders exist that never read.
+            while !self.try_flush()? {
+                match self.socket.poll_write_ready(cx)? {
+                    Poll::Ready(()) => {}
+                    Poll::Pending => break,
                 }
             }
         }
+        self.socket.poll_read_ready(cx).map_err(Into::into)
     }
 
     /// Writes what can be written now; true if nothing is left.

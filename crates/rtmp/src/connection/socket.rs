@@ -4,13 +4,14 @@
 //! Both kinds are written to and read from without a buffer in between, so what is written costs
 //! the same system calls whichever it is.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{Interest, Ready};
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket.
@@ -48,28 +49,21 @@ macro_rules! either {
 }
 
 impl Socket {
-    /// Waits until there may be something to read. Cancel-safe.
+    /// Waits until there may be something to read, in one task at a time: a wait is nothing but the
+    /// task's waker, and thousands of connections wait. Cancel-safe.
     ///
     /// # Errors
     /// Those of the runtime.
-    pub async fn readable(&self) -> io::Result<()> {
-        either!(self, socket => socket.readable().await)
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        poll_fn(|cx| self.poll_read_ready(cx))
     }
 
-    /// Waits until there may be room to write. Cancel-safe.
+    /// Waits until there may be room to write, in one task at a time. Cancel-safe.
     ///
     /// # Errors
     /// Those of the runtime.
-    pub async fn writable(&self) -> io::Result<()> {
-        either!(self, socket => socket.writable().await)
-    }
-
-    /// Waits for either. Cancel-safe.
-    ///
-    /// # Errors
-    /// Those of the runtime.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        either!(self, socket => socket.ready(interest).await)
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        poll_fn(|cx| self.poll_write_ready(cx))
     }
 
     /// Room to write, for hand-written futures; one task may wait at a time.
