@@ -79,13 +79,13 @@ impl Egress {
     pub async fn serve(
         &self,
         connection: &mut Connection,
-        request: &PlayRequest,
+        request: Box<PlayRequest>,
         origin: Origin,
     ) -> ControlFlow<()> {
-        let PlayRequest {
-            app, name, query, ..
-        } = request;
-        let (subscription, mut hold) = match self.admit(app, name, query, origin) {
+        let admitted = self.admit(&request.app, &request.name, &request.query, origin);
+        // Not kept for as long as it plays.
+        drop(request);
+        let (subscription, mut hold) = match admitted {
             Ok(admitted) => admitted,
             Err(refused) => return self.refuse(connection, &refused),
         };

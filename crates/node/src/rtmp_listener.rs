@@ -251,10 +251,10 @@ impl Shared {
             seat.settle();
             let (app, name) = request.stream();
             Span::current().record("app", app).record("stream", name);
-            let next = match &request {
+            let next = match request {
                 // Boxed, so that players, who are many, do not hold the room for it.
                 Request::Publish(request) => {
-                    Box::pin(self.ingest.serve(&mut connection, request, origin)).await
+                    Box::pin(self.ingest.serve(&mut connection, &request, origin)).await
                 }
                 Request::Play(request) => self.egress.serve(&mut connection, request, origin).await,
             };

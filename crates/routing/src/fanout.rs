@@ -4,6 +4,7 @@
 //! packet and a player; players whose cursors and switches are equal share one [`Plan`]; a
 //! socket that takes nothing is left until it does, and costs the others nothing.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -37,8 +38,18 @@ const SLICE: usize = 128;
 /// Plans of more bytes than this are written from their packets: such a write costs the kernel far
 /// more than its slices do.
 const FLAT_MAX: usize = 256 * 1024;
+/// Plans of no more bytes than this are copied for one player too: the copy costs less than what the
+/// kernel takes for slices.
+const FLAT_AT_ONCE: usize = 16 * 1024;
 /// Most bytes of protocol messages that may wait for a player.
 const MAX_CONTROL: usize = 64 * 1024;
+
+thread_local! {
+    /// A plan's bytes in one piece: one buffer for all tasks of a thread, so that a pass allocates
+    /// nothing and streams with few players do not each hold a cold one.
+    static FLAT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// How often rates are worked out and slow players looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -75,8 +86,6 @@ pub(crate) struct Fanout {
     /// Places of players that must be looked at outside a full pass.
     look: Vec<usize>,
     tally: Tally,
-    /// A plan's bytes in one piece, kept so that a pass allocates nothing.
-    flat: Vec<u8>,
     deaths: bool,
 }
 
@@ -94,7 +103,6 @@ impl Fanout {
             blocked: Vec::new(),
             look: Vec::new(),
             tally,
-            flat: Vec::new(),
             deaths: false,
         }
     }
@@ -281,6 +289,10 @@ impl Fanout {
 
     /// Writes to the players at `todo` until each has everything or takes nothing more.
     fn serve(&mut self, todo: &mut Vec<usize>) {
+        FLAT.with_borrow_mut(|flat| self.serve_with(flat, todo));
+    }
+
+    fn serve_with(&mut self, flat: &mut Vec<u8>, todo: &mut Vec<usize>) {
         let now = Instant::now();
         todo.retain(|&place| self.prepare(place, now));
         while let Some(&first) = todo.first() {
@@ -291,9 +303,9 @@ impl Fanout {
             let plan = Plan::new(&self.view, cursor, switches, self.stream.config.muted_audio);
             let slices = plan.slices(self.protocol);
             let total = slices.iter().map(|slice| slice.len()).sum();
-            // The kernel takes one slice for less than many. The first player is written from the
-            // packets themselves: what nobody shares is not copied.
-            let (mut flat, mut writes) = (std::mem::take(&mut self.flat), 0);
+            // The kernel takes one slice for less than many. What is long is copied for the second
+            // player who gets it: what nobody shares is written from the packets themselves.
+            let mut writes = 0;
             flat.clear();
             todo.retain(|&place| {
                 let Some(player) = self.players.get_mut(place) else {
@@ -306,13 +318,13 @@ impl Fanout {
                 if player.cursor != cursor || player.switches != switches {
                     return true;
                 }
-                if writes == 1 && total <= FLAT_MAX {
+                if flat.is_empty() && total <= if writes == 0 { FLAT_AT_ONCE } else { FLAT_MAX } {
                     for slice in &slices {
                         flat.extend_from_slice(slice);
                     }
                 }
                 writes += 1;
-                let one = [IoSlice::new(&flat)];
+                let one = [IoSlice::new(flat)];
                 let offered = if flat.is_empty() { &*slices } else { &one };
                 match plan.write(offered, total, player, &mut self.tally) {
                     Ok(true) => total > 0 && !player.cursor.is_at_head(&self.view),
@@ -328,7 +340,6 @@ impl Fanout {
                     }
                 }
             });
-            self.flat = flat;
         }
         self.tally.publish(&self.stream.metrics);
     }
