@@ -1,5 +1,5 @@
-//! What a packet costs to one WebRTC viewer: RTP, SRTP and its bookkeeping (str0m), with and without
-//! the call that sends it. Cutting the frame is not in it: that is done once for all viewers.
+//! What a packet costs to one WebRTC viewer: RTP, SRTP and their bookkeeping, with and without the
+//! call that sends it. Cutting the frame is not in it: that is done once for all viewers.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lockgate_rtc::{Answered, Line, Listener, Outbox, Packet, Peer, Role, Settings};
+use lockgate_rtc::{Answered, Heading, Listener, Outbox, Payloads, Peer, Role, Settings};
 use prometheus::Registry;
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
@@ -23,16 +23,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Packets of a frame: 1 Mbit/s at 30 frames a second.
-const PACKETS: u64 = 4;
+const PACKETS: usize = 4;
 const PAYLOAD: usize = 1050;
 
 struct Viewer {
     peer: Peer,
     out: Outbox,
-    line: Line,
-    sequence: u64,
+    payload_type: u8,
     frame: u32,
-    payload: Arc<[u8]>,
+    payloads: Payloads,
     // Reads what is sent, so that the socket never fills.
     _client: std::thread::JoinHandle<()>,
 }
@@ -92,14 +91,13 @@ async fn connect() -> Viewer {
         let mut buffer = [0; 4096];
         while socket.recv(&mut buffer).is_ok() {}
     });
-    let line = peer.video().unwrap().clone();
+    let payload_type = *peer.video().unwrap().payload_type(None).unwrap();
     Viewer {
         peer,
         out,
-        line,
-        sequence: 0,
+        payload_type,
         frame: 0,
-        payload: vec![0x41; PAYLOAD].into(),
+        payloads: vec![Arc::from([0x41; PAYLOAD]); PACKETS].into(),
         _client: client,
     }
 }
@@ -107,21 +105,14 @@ async fn connect() -> Viewer {
 impl Viewer {
     fn frame(&mut self) {
         self.frame += 1;
-        let payload_type = self.line.payload_type(None).unwrap();
         let now = Instant::now();
-        for at in 1..=PACKETS {
-            self.sequence += 1;
-            let packet = Packet {
-                payload_type,
-                sequence: self.sequence,
-                time: self.frame * 3000,
-                wallclock: now,
-                marker: at == PACKETS,
-                resend: true,
-                payload: Arc::clone(&self.payload),
-            };
-            self.peer.write(&self.line, packet);
-        }
+        let heading = Heading {
+            payload_type: self.payload_type,
+            time: self.frame.wrapping_mul(3000),
+            wallclock: now,
+        };
+        self.peer
+            .send_video(heading, &self.payloads, now, &mut self.out);
         self.peer.drive(now, &mut self.out, |happening| {
             black_box(happening);
         });
@@ -133,7 +124,7 @@ fn packets(c: &mut Criterion) {
     let _inside = runtime.enter();
     let mut viewer = runtime.block_on(connect());
     let mut group = c.benchmark_group("webrtc");
-    group.throughput(Throughput::Elements(PACKETS));
+    group.throughput(Throughput::Elements(PACKETS as u64));
     group.bench_function("a frame of four packets, sealed", |bench| {
         bench.iter(|| {
             viewer.frame();

@@ -74,8 +74,10 @@ impl<'a> Writer<'a> {
         let Some((&header, body)) = unit.split_first() else {
             return;
         };
-        let count = body.chunks(MAX_PAYLOAD - 2).len();
-        for (at, chunk) in body.chunks(MAX_PAYLOAD - 2).enumerate() {
+        // Of one size, as near as can be: what is sent to a viewer by one call is.
+        let count = body.len().div_ceil(MAX_PAYLOAD - 2);
+        let size = body.len().div_ceil(count.max(1)).max(1);
+        for (at, chunk) in body.chunks(size).enumerate() {
             let mut payload = Vec::with_capacity(2 + chunk.len());
             let start = if at == 0 { 0x80 } else { 0 };
             let end = if at + 1 == count { 0x40 } else { 0 };

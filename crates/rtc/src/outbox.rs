@@ -10,6 +10,7 @@ use quinn_udp::Transmit;
 use str0m::net::{Protocol, Transmit as Outgoing};
 
 use crate::port::Port;
+use crate::routes::Path;
 
 /// Most bytes of one call: what an IPv4 datagram may hold, which is what the kernel cuts.
 const MAX_BATCH: usize = 60_000;
@@ -24,7 +25,9 @@ pub struct Outbox {
 #[derive(Debug)]
 struct Batch {
     destination: Option<SocketAddr>,
+    /// Room for all of it, and how much of that is taken.
     bytes: Vec<u8>,
+    used: usize,
     /// The size of all datagrams but the last, which may be smaller.
     segment: usize,
     count: usize,
@@ -33,27 +36,48 @@ struct Batch {
 }
 
 impl Batch {
+    fn new() -> Self {
+        Self {
+            destination: None,
+            bytes: vec![0; MAX_BATCH],
+            used: 0,
+            segment: 0,
+            count: 0,
+            closed: false,
+        }
+    }
+
     fn takes(&self, destination: SocketAddr, length: usize, most: usize) -> bool {
         self.destination == Some(destination)
             && !self.closed
             && length <= self.segment
             && self.count < most
-            && self.bytes.len() + length <= MAX_BATCH
+            && self.used + length <= MAX_BATCH
     }
 
-    fn add(&mut self, destination: SocketAddr, datagram: &[u8]) {
+    /// Adds a datagram of this length, if it could be written.
+    fn add(
+        &mut self,
+        destination: SocketAddr,
+        length: usize,
+        write: impl FnOnce(&mut [u8]) -> bool,
+    ) {
+        let room = self.bytes.get_mut(self.used..self.used + length);
+        if !room.is_some_and(write) {
+            return;
+        }
         if self.count == 0 {
             self.destination = Some(destination);
-            self.segment = datagram.len();
+            self.segment = length;
         }
-        self.bytes.extend_from_slice(datagram);
-        self.closed = datagram.len() < self.segment;
+        self.used += length;
+        self.closed = length < self.segment;
         self.count += 1;
     }
 
     fn clear(&mut self) {
         self.destination = None;
-        self.bytes.clear();
+        self.used = 0;
         self.segment = 0;
         self.count = 0;
         self.closed = false;
@@ -65,28 +89,39 @@ impl Outbox {
     pub fn new(port: Arc<Port>) -> Self {
         Self {
             port,
-            batch: Batch {
-                destination: None,
-                bytes: Vec::with_capacity(MAX_BATCH),
-                segment: 0,
-                count: 0,
-                closed: false,
-            },
+            batch: Batch::new(),
         }
     }
 
-    /// Sends a datagram, at the latest with the next [`Self::flush`].
-    pub fn push(&mut self, outgoing: &Outgoing) {
+    /// Sends a datagram of str0m's, at the latest with the next [`Self::flush`].
+    pub(crate) fn push(&mut self, outgoing: &Outgoing) {
         let datagram: &[u8] = &outgoing.contents;
-        if outgoing.proto != Protocol::Udp {
-            self.port.send_by_tcp(outgoing.destination, datagram);
-            return;
-        }
-        let most = self.port.most_segments();
-        if !self.batch.takes(outgoing.destination, datagram.len(), most) {
+        let to = Path {
+            tcp: outgoing.proto != Protocol::Udp,
+            source: outgoing.destination,
+        };
+        self.write(to, datagram.len(), |room| {
+            room.copy_from_slice(datagram);
+            true
+        });
+    }
+
+    /// Sends a datagram of this length that `write` makes where it goes out from, at the latest with
+    /// the next [`Self::flush`]; none when `write` says so.
+    pub(crate) fn write(&mut self, to: Path, length: usize, write: impl FnOnce(&mut [u8]) -> bool) {
+        let destination = to.source;
+        let most = if to.tcp { 1 } else { self.port.most_segments() };
+        if !self.batch.takes(destination, length, most) {
             self.flush();
         }
-        self.batch.add(outgoing.destination, datagram);
+        self.batch.add(destination, length, write);
+        if to.tcp {
+            let framed = self.batch.bytes.get(..self.batch.used);
+            if let Some(datagram) = framed.filter(|it| !it.is_empty()) {
+                self.port.send_by_tcp(destination, datagram);
+            }
+            self.batch.clear();
+        }
     }
 
     /// Forgets what was collected, as a network would that loses it.
@@ -100,7 +135,7 @@ impl Outbox {
             let transmit = Transmit {
                 destination,
                 ecn: None,
-                contents: &self.batch.bytes,
+                contents: self.batch.bytes.get(..self.batch.used).unwrap_or_default(),
                 segment_size: (self.batch.count > 1).then_some(self.batch.segment),
                 src_ip: None,
             };
@@ -114,30 +149,24 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    fn batch() -> Batch {
-        Batch {
-            destination: None,
-            bytes: Vec::new(),
-            segment: 0,
-            count: 0,
-            closed: false,
-        }
+    fn add(batch: &mut Batch, destination: SocketAddr, length: usize) {
+        batch.add(destination, length, |room| room.len() == length);
     }
 
     #[test]
     fn a_batch_is_of_one_peer_and_one_size_but_for_its_last() {
         let one = SocketAddr::from(([127, 0, 0, 1], 1));
         let two = SocketAddr::from(([127, 0, 0, 1], 2));
-        let mut batch = batch();
+        let mut batch = Batch::new();
         assert!(!batch.takes(one, 10, 64), "an empty one starts anew");
-        batch.add(one, &[0; 10]);
+        add(&mut batch, one, 10);
         assert!(batch.takes(one, 10, 64) && batch.takes(one, 9, 64));
         assert!(!batch.takes(one, 11, 64) && !batch.takes(two, 10, 64));
         assert!(!batch.takes(one, 10, 1));
-        batch.add(one, &[0; 9]);
+        add(&mut batch, one, 9);
         assert!(!batch.takes(one, 9, 64));
         batch.clear();
-        batch.add(two, &[0; MAX_BATCH - 5]);
+        add(&mut batch, two, MAX_BATCH - 5);
         assert!(!batch.takes(two, 6, 64));
     }
 }

@@ -1,38 +1,32 @@
-//! One peer: its side of the port, and str0m behind it. No IO: datagrams and the time come in,
-//! datagrams go to an [`Outbox`], and what happened is told.
+//! One peer: its side of the port, str0m behind it, and what the node itself sends to it. No IO:
+//! datagrams and the time come in, datagrams go to an [`Outbox`], and what happened is told.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use str0m::bwe::BweKind;
-use str0m::change::SdpOffer;
-use str0m::format::Codec;
-use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid, Pt};
-use str0m::net::{DatagramRecv, Protocol, Receive, TcpType};
-use str0m::rtp::RtpWrite;
-use str0m::stats::MediaEgressStats;
-use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
-use thiserror::Error;
-use tokio::sync::mpsc;
+use str0m::media::KeyframeRequestKind;
+use str0m::net::{DatagramRecv, Protocol, Receive, Transmit};
+use str0m::{Event, Input, Output, Rtc};
 
+use crate::answer::{Line, Lines};
+use crate::frame::Frame;
+use crate::keys::{self, Tap};
 use crate::outbox::Outbox;
 use crate::port::Port;
 use crate::routes::{Datagram, Path, Registration};
+use crate::sender::Sender;
+use crate::stream::{Heading, Payloads};
 use crate::stun;
+
+#[cfg(test)]
+mod tests;
 
 /// A peer has this long from its offer to the end of its DTLS handshake.
 const CONNECT: Duration = Duration::from_secs(30);
-/// How often a peer's view of what it receives is told.
-const REPORTS: Duration = Duration::from_secs(1);
-/// Packets of video kept to be sent again, and for how long. Payloads are shared by all peers.
-const RESEND_PACKETS: usize = 512;
-const RESEND_FOR: Duration = Duration::from_secs(2);
-/// Resends may be this part of what is sent, and no more: behind a fifth of lost packets, most of
-/// whose resends arrive, there is room for those that do not.
-const RESEND_SHARE: f32 = 0.5;
-/// Media lines of one offer. Two are of use; each costs memory for as long as the session lasts.
-const MAX_LINES: usize = 4;
+/// How often it is looked whether the client is still there: of itself str0m's half of ICE does so
+/// only while it makes checks, which ICE-lite does not.
+const LOOK: Duration = Duration::from_secs(1);
 /// Addresses from which one peer's checks are answered. str0m keeps each for as long as the session
 /// lasts, and whoever knows the password can send from all of an IPv6 network; honest clients have a
 /// few for each interface.
@@ -41,47 +35,6 @@ const MAX_SOURCES: u32 = 64;
 const TURNS: usize = 4096;
 /// Any RTP packet: asks whether a path has been proved.
 const PROBE: &[u8] = &[0x80, 0x60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-
-/// Which way media goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The node sends: WHEP.
-    Send,
-    /// The node receives: WHIP.
-    Receive,
-}
-
-/// Why there is no session for an offer. The text goes to the peer.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum OfferError {
-    /// No SDP, or none that can be answered.
-    #[error("the body is no SDP offer that can be answered: {0}")]
-    Bad(String),
-    /// Nothing in it goes the right way in a codec that both sides have.
-    #[error("the offer has neither H.264 (packetization mode 1) nor Opus in the right direction")]
-    NoCommonCodec,
-}
-
-/// A media line that both sides agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    mid: Mid,
-    /// Payload types in the peer's order, with `profile-level-id` where it is H.264.
-    formats: Vec<(Pt, Option<u32>)>,
-}
-
-impl Line {
-    /// The payload type for a stream of this profile: the peer's own kin of it, or its first, as
-    /// decoders take more than they name.
-    pub fn payload_type(&self, profile_level_id: Option<u32>) -> Option<Pt> {
-        let profile = |id: u32| id >> 16;
-        let kin = self.formats.iter().find(|(_, offered)| {
-            offered.is_some() && offered.map(profile) == profile_level_id.map(profile)
-        });
-        kin.or(self.formats.first()).map(|&(pt, _)| pt)
-    }
-}
 
 /// What happened to a peer.
 #[derive(Debug)]
@@ -93,20 +46,30 @@ pub enum Happening {
     Frame(Box<Frame>),
     /// It cannot go on without a keyframe.
     KeyframeWanted,
-    /// What it says of what it receives.
-    Report(Box<MediaEgressStats>),
     /// What it says its network carries, in bits a second.
     Capacity(u64),
     /// It is over.
     Closed,
 }
 
+/// Who has its media in hand.
+pub(crate) enum Media {
+    /// The node sends, and has taken the keys.
+    Sent(Arc<Tap>, Box<Sender>),
+    /// str0m receives.
+    Received,
+}
+
 /// A peer of the port.
 pub struct Peer {
     rtc: Rtc,
+    media: Media,
     registration: Registration,
     port: Arc<Port>,
+    /// When str0m is due.
     deadline: Instant,
+    /// It is due now: something came, or is to be said.
+    stirred: bool,
     /// Addresses that str0m has been told of.
     sources: u32,
     /// Not yet connected, and until when it may be.
@@ -121,172 +84,29 @@ impl fmt::Debug for Peer {
     }
 }
 
-fn config(port: &Port, role: Role) -> RtcConfig {
-    let mut config = RtcConfig::new()
-        .set_ice_lite(true)
-        .set_dtls_cert(port.certificate.clone())
-        .clear_codecs()
-        .enable_opus(true, false)
-        .set_send_buffer_video(RESEND_PACKETS);
-    match role {
-        Role::Send => config = config.set_rtp_mode(true).set_stats_interval(Some(REPORTS)),
-        Role::Receive => {}
-    }
-    // One of each profile, all in packetization mode 1. The level is what a decoder must cope
-    // with: 5.1 is 4K at 30 frames a second.
-    let profiles = [
-        (102, 103, 0x42_e033),
-        (104, 105, 0x4d_0033),
-        (106, 107, 0x64_0033),
-        (108, 109, 0x42_0033),
-    ];
-    for (pt, resend, profile) in profiles {
-        let codecs = config.codec_config();
-        codecs.add_h264(
-            Pt::new_with_value(pt),
-            Some(Pt::new_with_value(resend)),
-            true,
-            profile,
-        );
-    }
-    config
-}
-
-/// An offer that was answered, before its session has a place on the port.
-pub struct Answered {
-    rtc: Rtc,
-    port: Arc<Port>,
-    now: Instant,
-    audio: Option<Line>,
-    video: Option<Line>,
-    /// The answer, as SDP.
-    pub answer: String,
-}
-
-impl fmt::Debug for Answered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answered").finish_non_exhaustive()
-    }
-}
-
-impl Answered {
-    /// Answers an offer.
-    ///
-    /// # Errors
-    /// The offer cannot be answered.
-    pub fn to(offer: &str, role: Role, port: &Arc<Port>, now: Instant) -> Result<Self, OfferError> {
-        let bad = |error: &dyn fmt::Display| OfferError::Bad(error.to_string());
-        if offer.lines().filter(|it| it.starts_with("m=")).count() > MAX_LINES {
-            return Err(bad(&format_args!(
-                "it has more than {MAX_LINES} media lines"
-            )));
-        }
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| bad(&error))?;
-        let mut rtc = config(port, role).build(now);
-        for address in port.candidates.iter() {
-            let udp = Candidate::host(address, "udp").map_err(|error| bad(&error))?;
-            let tcp = Candidate::builder()
-                .tcp()
-                .host(address)
-                .tcptype(TcpType::Passive)
-                .build()
-                .map_err(|error| bad(&error))?;
-            rtc.add_local_candidate(udp);
-            rtc.add_local_candidate(tcp);
-        }
-        let answer = rtc.sdp_api().accept_offer(offer);
-        let answer = answer.map_err(|error| bad(&error))?.to_sdp_string();
-        let (audio, video) = lines(&rtc, &answer, role);
-        if audio.is_none() && video.is_none() {
-            return Err(OfferError::NoCommonCodec);
-        }
-        if let Some(line) = &video
-            && role == Role::Send
-            && let Some(stream) = rtc.direct_api().stream_tx_by_mid(line.mid, None)
-        {
-            stream.set_rtx_cache(RESEND_PACKETS, RESEND_FOR, Some(RESEND_SHARE));
-        }
-        Ok(Self {
+impl Peer {
+    pub(crate) fn new(
+        rtc: Rtc,
+        media: Media,
+        registration: Registration,
+        port: Arc<Port>,
+        (audio, video): Lines,
+        now: Instant,
+    ) -> Self {
+        Self {
             rtc,
-            port: Arc::clone(port),
-            now,
+            media,
+            registration,
+            port,
+            deadline: now,
+            stirred: true,
+            sources: 0,
+            connect_by: Some(now + CONNECT),
             audio,
             video,
-            answer,
-        })
-    }
-
-    /// Gives the session its place on the port: what comes for it goes into `inbox` under this
-    /// number.
-    pub fn register(mut self, inbox: mpsc::Sender<Datagram>, peer: u64) -> Peer {
-        let name = self.rtc.direct_api().local_ice_credentials().ufrag;
-        Peer {
-            registration: self.port.register(name, inbox, peer),
-            rtc: self.rtc,
-            port: self.port,
-            deadline: self.now,
-            sources: 0,
-            connect_by: Some(self.now + CONNECT),
-            audio: self.audio,
-            video: self.video,
         }
     }
 
-    /// Whether audio goes the way it should.
-    pub fn has_audio(&self) -> bool {
-        self.audio.is_some()
-    }
-
-    /// Whether video goes the way it should.
-    pub fn has_video(&self) -> bool {
-        self.video.is_some()
-    }
-}
-
-type Lines = (Option<Line>, Option<Line>);
-
-/// The first audio and the first video line that go the right way in a common codec, of those that
-/// the answer names.
-fn lines(rtc: &Rtc, answer: &str, role: Role) -> Lines {
-    let right = match role {
-        Role::Send => [Direction::SendOnly, Direction::SendRecv],
-        Role::Receive => [Direction::RecvOnly, Direction::SendRecv],
-    };
-    let mut lines = (None, None);
-    for mid in answer.lines().filter_map(|it| it.strip_prefix("a=mid:")) {
-        let mid = Mid::from(mid.trim());
-        let media = rtc.media(mid);
-        let Some(media) = media.filter(|media| right.contains(&media.direction())) else {
-            continue;
-        };
-        let line = match media.kind() {
-            MediaKind::Audio => &mut lines.0,
-            MediaKind::Video => &mut lines.1,
-        };
-        let formats = formats(rtc, mid);
-        if line.is_none() && !formats.is_empty() {
-            *line = Some(Line { mid, formats });
-        }
-    }
-    lines
-}
-
-fn formats(rtc: &Rtc, mid: Mid) -> Vec<(Pt, Option<u32>)> {
-    let Some(media) = rtc.media(mid) else {
-        return Vec::new();
-    };
-    let common = rtc.codec_config().params();
-    let params = media
-        .remote_pts()
-        .iter()
-        .filter_map(|pt| common.iter().find(|params| params.pt() == *pt));
-    params
-        .filter(|params| matches!(params.spec().codec, Codec::H264 | Codec::Opus))
-        .map(|params| (params.pt(), params.spec().format.profile_level_id))
-        .collect()
-}
-
-impl Peer {
     /// The audio line.
     pub fn audio(&self) -> Option<&Line> {
         self.audio.as_ref()
@@ -304,15 +124,22 @@ impl Peer {
 
     /// When [`Self::drive`] is due at the latest.
     pub fn deadline(&self) -> Instant {
-        match self.connect_by {
-            Some(by) => by.min(self.deadline),
-            None => self.deadline,
-        }
+        let reports = match &self.media {
+            Media::Sent(_, sender) => sender.deadline(),
+            Media::Received => None,
+        };
+        let others = [self.connect_by, reports].into_iter().flatten();
+        others.fold(self.deadline, Instant::min)
     }
 
     /// Takes a datagram in; [`Self::drive`] does what follows from it.
     pub fn receive(&mut self, datagram: &Datagram, now: Instant) {
         let bytes: &[u8] = &datagram.bytes;
+        if let Media::Sent(_, sender) = &mut self.media
+            && matches!(bytes.first(), Some(128..=191))
+        {
+            return sender.receive(bytes);
+        }
         let Ok(contents) = DatagramRecv::try_from(bytes) else {
             return;
         };
@@ -333,7 +160,14 @@ impl Peer {
         if self.rtc.handle_input(input).is_err() {
             return;
         }
-        self.deadline = now;
+        self.stirred = true;
+        if let Media::Sent(tap, _) = &self.media
+            && stun::is_stun(bytes)
+            && self.is_connected()
+        {
+            // The client may have chosen another of its paths.
+            tap.ask();
+        }
         if checks && self.has_proved(datagram.path, now) {
             self.registration.learn(datagram.path);
         }
@@ -367,23 +201,42 @@ impl Peer {
             self.rtc.disconnect();
             return tell(Happening::Closed);
         }
+        if let Media::Sent(_, sender) = &mut self.media {
+            sender.drive(now, out);
+            if sender.keyframe_wanted() {
+                tell(Happening::KeyframeWanted);
+            }
+            if let Some(bits) = sender.capacity() {
+                tell(Happening::Capacity(bits));
+            }
+        }
+        // Media does not concern str0m: it has a turn when it is due, or something came for it.
+        if std::mem::take(&mut self.stirred) || now >= self.deadline {
+            self.turn(now, out, &mut tell);
+        }
+        if !self.rtc.is_alive() {
+            tell(Happening::Closed);
+        }
+    }
+
+    fn turn(&mut self, now: Instant, out: &mut Outbox, tell: &mut impl FnMut(Happening)) {
         if self.rtc.handle_input(Input::Timeout(now)).is_err() {
             self.rtc.disconnect();
         }
         for _ in 0..TURNS {
             match self.rtc.poll_output() {
-                Ok(Output::Transmit(outgoing)) => out.push(&outgoing),
+                Ok(Output::Transmit(outgoing)) => self.transmit(&outgoing, out),
                 Ok(Output::Timeout(at)) if at <= now => {
                     if self.rtc.handle_input(Input::Timeout(now)).is_err() {
                         self.rtc.disconnect();
                     }
                     if !self.rtc.is_alive() {
-                        break;
+                        return;
                     }
                 }
                 Ok(Output::Timeout(at)) => {
-                    self.deadline = at;
-                    break;
+                    self.deadline = at.min(now + LOOK);
+                    return;
                 }
                 Ok(Output::Event(event)) => {
                     if let Some(happening) = self.happened(event) {
@@ -392,18 +245,37 @@ impl Peer {
                 }
                 Err(_) => {
                     self.rtc.disconnect();
-                    break;
+                    return;
                 }
             }
         }
-        if !self.rtc.is_alive() {
-            tell(Happening::Closed);
+    }
+
+    fn transmit(&mut self, outgoing: &Transmit, out: &mut Outbox) {
+        if let Media::Sent(_, sender) = &mut self.media {
+            // DTLS goes where media does; STUN goes where it came from.
+            if matches!(outgoing.contents.first(), Some(20..=63)) {
+                sender.lead(Path {
+                    tcp: outgoing.proto != Protocol::Udp,
+                    source: outgoing.destination,
+                });
+            }
+            if keys::tells_where(&outgoing.contents) {
+                return;
+            }
         }
+        out.push(outgoing);
     }
 
     fn happened(&mut self, event: Event) -> Option<Happening> {
         match event {
             Event::Connected => {
+                if let Media::Sent(tap, sender) = &mut self.media
+                    && !tap.take().is_some_and(|keys| sender.start(&keys))
+                {
+                    self.rtc.disconnect();
+                    return None;
+                }
                 self.connect_by = None;
                 Some(Happening::Connected)
             }
@@ -415,29 +287,27 @@ impl Peer {
             Event::MediaData(data) => {
                 Frame::of(data).map(|frame| Happening::Frame(Box::new(frame)))
             }
-            Event::KeyframeRequest(_) => Some(Happening::KeyframeWanted),
-            Event::MediaEgressStats(stats) => Some(Happening::Report(Box::new(stats))),
-            Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
-                Some(Happening::Capacity(estimate.as_u64()))
-            }
             _ => None,
         }
     }
 
-    /// Sends one RTP payload: it goes with the next [`Self::drive`].
-    ///
-    /// `time` is in units of the codec's clock; `wallclock` is when that was, by one clock for both
-    /// lines, from which the peer works out how they belong together.
-    pub fn write(&mut self, line: &Line, packet: Packet) {
-        if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(line.mid, None) {
-            let write = RtpWrite::new(
-                packet.payload_type,
-                packet.sequence.into(),
-                packet.time,
-                packet.wallclock,
-                packet.payload,
-            );
-            stream.write_rtp(write.marker(packet.marker).nackable(packet.resend));
+    /// Sends a frame on the video line, at the latest with the next flush of `out`.
+    pub fn send_video(
+        &mut self,
+        heading: Heading,
+        payloads: &Payloads,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        if let Media::Sent(_, sender) = &mut self.media {
+            sender.send_video(heading, payloads, now, out);
+        }
+    }
+
+    /// Sends a packet on the audio line with the next [`Self::drive`].
+    pub fn send_audio(&mut self, heading: Heading, payload: &Arc<[u8]>) {
+        if let Media::Sent(_, sender) = &mut self.media {
+            sender.send_audio(heading, payload);
         }
     }
 
@@ -452,85 +322,12 @@ impl Peer {
 
     /// Says goodbye: the rest comes with [`Self::drive`], which tells when it is done.
     pub fn close(&mut self) {
+        if let Media::Sent(_, sender) = &mut self.media {
+            sender.close();
+        }
+        self.stirred = true;
         if self.rtc.close().is_err() {
             self.rtc.disconnect();
         }
     }
-}
-
-/// A frame that a peer sent, put together and in order.
-#[derive(Debug)]
-pub struct Frame {
-    /// H.264 as a byte stream, rather than an Opus packet.
-    pub video: bool,
-    /// Its RTP time, which does not wrap.
-    pub time: u64,
-    /// Ticks a second of that.
-    pub rate: u32,
-    /// When its first packet came.
-    pub received: Instant,
-    /// Nothing is missing between it and the frame before.
-    pub contiguous: bool,
-    /// The peer's own clock at some RTP time, as it last said.
-    pub report: Option<Report>,
-    /// The frame.
-    pub data: Arc<[u8]>,
-}
-
-/// What a sender report says of time (RFC 3550 §6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
-    /// The peer's clock.
-    pub clock: SystemTime,
-    /// The RTP time at which it was that.
-    pub time: u32,
-}
-
-impl Frame {
-    fn of(data: MediaData) -> Option<Self> {
-        let video = match data.params.spec().codec {
-            Codec::H264 => true,
-            Codec::Opus => false,
-            _ => return None,
-        };
-        let report = data.last_sender_info.map(|info| Report {
-            clock: info.ntp_time,
-            // The low bits are what the report said.
-            time: low(info.rtp_time.numer()),
-        });
-        Some(Self {
-            video,
-            time: data.time.numer(),
-            rate: data.time.denom(),
-            received: data.network_time,
-            contiguous: data.contiguous,
-            report,
-            data: data.data,
-        })
-    }
-}
-
-/// The part of an RTP time that goes over the wire.
-#[expect(clippy::cast_possible_truncation, reason = "that is the point")]
-fn low(time: u64) -> u32 {
-    time as u32
-}
-
-/// One RTP packet, but for what is the same for all of a line.
-#[derive(Debug, Clone)]
-pub struct Packet {
-    /// Payload type.
-    pub payload_type: Pt,
-    /// Its number, which does not wrap.
-    pub sequence: u64,
-    /// In units of the codec's clock.
-    pub time: u32,
-    /// When that was.
-    pub wallclock: Instant,
-    /// It is the last of its frame.
-    pub marker: bool,
-    /// It is sent again when the peer misses it.
-    pub resend: bool,
-    /// What it carries.
-    pub payload: Arc<[u8]>,
 }

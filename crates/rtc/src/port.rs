@@ -201,6 +201,12 @@ impl Port {
         }
     }
 
+    /// Waits until the system has said that the socket can be written to.
+    #[cfg(test)]
+    pub(crate) async fn writable(&self) {
+        self.socket.writable().await.unwrap();
+    }
+
     pub(crate) fn most_segments(&self) -> usize {
         self.state.max_gso_segments()
     }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockgate_rtc::{
-    Answered, Happening, Listener, OfferError, Outbox, Packet, Peer, Port, Role, Settings, h264,
+    Answered, Happening, Heading, Listener, OfferError, Outbox, Payloads, Peer, Port, Role,
+    Settings, h264,
 };
 use prometheus::Registry;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
@@ -240,22 +241,16 @@ async fn sends(tcp: bool) {
     session.connect().await;
     let line = session.peer.video().unwrap().clone();
     let payload_type = line.payload_type(Some(0x42_e01f)).unwrap();
-    let payloads = keyframe();
-    let mut sequence = 10;
+    let payloads: Payloads = keyframe().into();
     for frame in 0..5 {
-        for (at, payload) in payloads.iter().enumerate() {
-            sequence += 1;
-            let packet = Packet {
-                payload_type,
-                sequence,
-                time: frame * 3000,
-                wallclock: Instant::now(),
-                marker: at + 1 == payloads.len(),
-                resend: true,
-                payload: Arc::clone(payload),
-            };
-            session.peer.write(&line, packet);
-        }
+        let now = Instant::now();
+        let heading = Heading {
+            payload_type: *payload_type,
+            time: frame * 3000,
+            wallclock: now,
+        };
+        let Session { peer, out, .. } = &mut session;
+        peer.send_video(heading, &payloads, now, out);
     }
     session
         .until("five frames", |it| {

@@ -9,13 +9,13 @@ use lockgate_media::avc::{AvcConfig, nal};
 use lockgate_media::codec::VideoCodec;
 use lockgate_media::flv::VideoTag;
 use lockgate_media::{Class, Packet};
-use lockgate_rtc::h264;
+use lockgate_rtc::{Payloads, h264};
 
 /// One frame, cut.
 #[derive(Debug)]
 pub(super) struct Picture {
     /// RTP payloads, in order.
-    pub(super) payloads: Vec<Arc<[u8]>>,
+    pub(super) payloads: Payloads,
     /// When it is shown, in milliseconds on the stream's timeline.
     pub(super) shown: u64,
     /// Which picture of the stream it is, from 1.
@@ -76,7 +76,7 @@ impl Cutter {
         }
         self.number += 1;
         Some(Picture {
-            payloads,
+            payloads: payloads.into(),
             shown,
             number: self.number,
             profile: config.profile_level_id(),

@@ -15,7 +15,7 @@ use tokio::time::sleep_until;
 use tokio_util::sync::DropGuard;
 
 use super::media::Media;
-use super::viewer::{Clock, Viewer};
+use super::viewer::{Clock, Pass, Viewer};
 use super::{Metrics, Stages};
 
 /// Datagrams that wait for a stage; of each viewer the port lets a part of these wait.
@@ -193,20 +193,19 @@ impl Stage {
         self.touched.sort_unstable();
         self.touched.dedup();
         let mut gone = Vec::new();
+        let mut pass = Pass {
+            reader: &mut self.reader,
+            media: &self.media,
+            clock: &mut self.clock,
+            out: &mut self.out,
+            now,
+        };
         for number in std::mem::take(&mut self.touched) {
             let Some(viewer) = self.viewers.get_mut(&number) else {
                 continue;
             };
-            viewer.send(&mut self.reader, &self.media, &mut self.clock, now);
-            if drive(
-                viewer,
-                &mut self.reader,
-                &self.media,
-                &mut self.clock,
-                &mut self.out,
-                &self.metrics,
-                now,
-            ) {
+            viewer.send(&mut pass);
+            if drive(viewer, &mut pass, &self.metrics) {
                 gone.push(number);
             }
         }
@@ -229,32 +228,24 @@ impl Stage {
 }
 
 /// Drives a viewer's protocol; `true` when it is gone.
-fn drive(
-    viewer: &mut Viewer,
-    reader: &mut Reader,
-    media: &Media,
-    clock: &mut Clock,
-    out: &mut Outbox,
-    metrics: &Metrics,
-    now: Instant,
-) -> bool {
+fn drive(viewer: &mut Viewer, pass: &mut Pass<'_>, metrics: &Metrics) -> bool {
     // What happened may call for more to be sent, and that for another turn; no more than that.
     for _ in 0..2 {
         let mut happened = Vec::new();
-        viewer.drive(now, out, |happening| happened.push(happening));
+        viewer.drive(pass.now, pass.out, |happening| happened.push(happening));
         let mut again = false;
         for happening in happened {
             match happening {
                 Happening::Connected => {
-                    viewer.connected(reader, media);
+                    viewer.connected(pass);
                     again = true;
                 }
                 Happening::KeyframeWanted => {
                     metrics.keyframes_wanted.inc();
-                    viewer.mend(reader, media, now);
+                    viewer.mend(pass);
                     again = true;
                 }
-                Happening::Capacity(bits) => viewer.capacity(bits, now),
+                Happening::Capacity(bits) => viewer.capacity(bits, pass.now),
                 Happening::Closed => return true,
                 _ => {}
             }
@@ -262,7 +253,7 @@ fn drive(
         if !again {
             break;
         }
-        viewer.send(reader, media, clock, now);
+        viewer.send(pass);
     }
     false
 }

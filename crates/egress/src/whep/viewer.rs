@@ -1,8 +1,7 @@
 //! One viewer: its place in the ring, its gate, its RTP, and how much it is sent at a time.
 //!
-//! Invariants: RTP sequence numbers have no holes, whatever its gate or place leaves out; time goes
-//! forward on each line; a GOP that is caught up with is played fast, up to what is live, and does
-//! not leave the viewer behind.
+//! Invariants: time goes forward on each line, whatever its gate or place leaves out; a GOP that is
+//! caught up with is played fast, up to what is live, and does not leave the viewer behind.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use lockgate_media::Track;
 use lockgate_routing::cursor::Step;
 use lockgate_routing::{Place, Reader, Subscription};
-use lockgate_rtc::{Line, Outbox, Packet, Peer};
+use lockgate_rtc::{Heading, Line, Outbox, Peer};
 use tokio_util::sync::DropGuard;
 
 use super::media::Media;
@@ -36,7 +35,6 @@ const OVERHEAD: usize = 36;
 #[derive(Debug)]
 struct Flow {
     line: Line,
-    sequence: u64,
     /// The last time sent, in its own ticks.
     last: Option<u64>,
 }
@@ -45,15 +43,8 @@ impl Flow {
     fn new(line: &Line) -> Self {
         Self {
             line: line.clone(),
-            // Below 2^15, so that the first wrap is far enough away for SRTP (RFC 3711 §3.3.1).
-            sequence: u64::from(rand::random::<u16>() >> 1),
             last: None,
         }
-    }
-
-    fn next_sequence(&mut self) -> u64 {
-        self.sequence += 1;
-        self.sequence
     }
 }
 
@@ -62,6 +53,15 @@ impl Flow {
 struct Live {
     number: u64,
     ticks: u64,
+}
+
+/// What all viewers of a stream share while they are served.
+pub(super) struct Pass<'a> {
+    pub(super) reader: &'a mut Reader,
+    pub(super) media: &'a Media,
+    pub(super) clock: &'a mut Clock,
+    pub(super) out: &'a mut Outbox,
+    pub(super) now: Instant,
 }
 
 /// A viewer.
@@ -117,25 +117,26 @@ impl Viewer {
     }
 
     /// Its place in the ring is where a player's is that joins now.
-    pub(super) fn connected(&mut self, reader: &Reader, media: &Media) {
-        let place = reader.join(&self.subscription);
-        if self.video.is_some() && reader.view().newest_key().is_none() {
-            reader.want_keyframe();
+    pub(super) fn connected(&mut self, pass: &Pass<'_>) {
+        let place = pass.reader.join(&self.subscription);
+        if self.video.is_some() && pass.reader.view().newest_key().is_none() {
+            pass.reader.want_keyframe();
         }
         self.place = Some(place);
-        self.hurry(media);
+        self.hurry(pass.media);
     }
 
     /// Its picture is broken: it asked for a keyframe.
-    pub(super) fn mend(&mut self, reader: &mut Reader, media: &Media, now: Instant) {
+    pub(super) fn mend(&mut self, pass: &mut Pass<'_>) {
+        let now = pass.now;
         let recently = |at| now.saturating_duration_since(at) < MEND_EVERY;
         if self.mended.is_some_and(recently) {
             return;
         }
         let Some(place) = &mut self.place else { return };
         self.mended = Some(now);
-        if reader.mend(place) {
-            self.hurry(media);
+        if pass.reader.mend(place) {
+            self.hurry(pass.media);
         }
     }
 
@@ -160,13 +161,7 @@ impl Viewer {
     }
 
     /// Sends what is due for it.
-    pub(super) fn send(
-        &mut self,
-        reader: &mut Reader,
-        media: &Media,
-        clock: &mut Clock,
-        now: Instant,
-    ) {
+    pub(super) fn send(&mut self, pass: &mut Pass<'_>) {
         self.resume = None;
         if self.closing || !self.peer.is_connected() {
             return;
@@ -174,30 +169,31 @@ impl Viewer {
         let Some(mut place) = self.place.take() else {
             return;
         };
-        if reader.prepare(&self.subscription, &mut place) {
-            self.hurry(media);
+        if pass.reader.prepare(&self.subscription, &mut place) {
+            self.hurry(pass.media);
         }
-        if self.network.is_choked(now) {
+        if self.network.is_choked(pass.now) {
             // The rest of this GOP would only queue in front of the next.
-            reader.starve(&self.subscription, &mut place);
+            pass.reader.starve(&self.subscription, &mut place);
         }
-        self.allow(now);
+        self.allow(pass.now);
         loop {
             if self.allowance == 0 && place.is_in_backlog() {
-                self.resume = Some(now + PAUSE);
+                self.resume = Some(pass.now + PAUSE);
                 break;
             }
-            let Some(step) = reader.next(&mut place) else {
+            let Some(step) = pass.reader.next(&mut place) else {
                 break;
             };
             let (bytes, packets) = match step.packet.track() {
-                Track::Video => self.picture(&step, media, &place, clock, now),
-                Track::Audio => self.sounds(&step, reader, media, &place, clock, now),
+                Track::Video => self.picture(&step, &place, pass),
+                Track::Audio => self.sounds(&step, &place, pass),
                 Track::Data => (0, 0),
             };
             if packets > 0 {
                 self.allowance = self.allowance.saturating_sub(bytes as u64);
                 self.network.sent(bytes as u64);
+                let reader = &mut *pass.reader;
                 reader.sent(&self.subscription, &mut place, &step, bytes, packets);
             }
         }
@@ -214,15 +210,8 @@ impl Viewer {
         }
     }
 
-    fn picture(
-        &mut self,
-        step: &Step,
-        media: &Media,
-        place: &Place,
-        clock: &mut Clock,
-        now: Instant,
-    ) -> (usize, usize) {
-        let picture = step.seq.and_then(|seq| media.picture(seq));
+    fn picture(&mut self, step: &Step, place: &Place, pass: &mut Pass<'_>) -> (usize, usize) {
+        let picture = step.seq.and_then(|seq| pass.media.picture(seq));
         let (Some(picture), Some(flow)) = (picture, &mut self.video) else {
             return (0, 0);
         };
@@ -241,32 +230,18 @@ impl Viewer {
         // Two frames of one time are one to a receiver.
         let ticks = flow.last.map_or(ticks, |last| ticks.max(last + HURRY / 9));
         flow.last = Some(ticks);
-        let wallclock = clock.at(ticks / VIDEO_TICKS, now);
+        let heading = Heading {
+            payload_type: *payload_type,
+            time: wrap(ticks),
+            wallclock: pass.clock.at(ticks / VIDEO_TICKS, pass.now),
+        };
         let count = picture.payloads.len();
-        for (at, payload) in picture.payloads.iter().enumerate() {
-            let packet = Packet {
-                payload_type,
-                sequence: flow.next_sequence(),
-                time: wrap(ticks),
-                wallclock,
-                marker: at + 1 == count,
-                resend: true,
-                payload: Arc::clone(payload),
-            };
-            self.peer.write(&flow.line, packet);
-        }
+        self.peer
+            .send_video(heading, &picture.payloads, pass.now, pass.out);
         (picture.bytes() + count * OVERHEAD, count)
     }
 
-    fn sounds(
-        &mut self,
-        step: &Step,
-        reader: &Reader,
-        media: &Media,
-        place: &Place,
-        clock: &mut Clock,
-        now: Instant,
-    ) -> (usize, usize) {
+    fn sounds(&mut self, step: &Step, place: &Place, pass: &mut Pass<'_>) -> (usize, usize) {
         let (Some(seq), Some(flow)) = (step.seq, &mut self.audio) else {
             return (0, 0);
         };
@@ -277,28 +252,24 @@ impl Viewer {
         let Some(payload_type) = flow.line.payload_type(None) else {
             return (0, 0);
         };
-        let original = reader.view().get(seq);
+        let original = pass.reader.view().get(seq);
         let silent = original.is_some_and(|packet| !Arc::ptr_eq(packet, &step.packet));
         let (mut bytes, mut count) = (0, 0);
-        for sound in media.sounds(seq) {
+        for sound in pass.media.sounds(seq) {
             let payload = if silent {
                 &sound.silence
             } else {
                 &sound.payload
             };
-            let packet = Packet {
-                payload_type,
-                sequence: flow.next_sequence(),
+            let heading = Heading {
+                payload_type: *payload_type,
                 time: wrap(sound.time),
-                wallclock: clock.at(sound.time / AUDIO_TICKS, now),
-                marker: false,
-                resend: false,
-                payload: Arc::clone(payload),
+                wallclock: pass.clock.at(sound.time / AUDIO_TICKS, pass.now),
             };
+            self.peer.send_audio(heading, payload);
             bytes += payload.len() + OVERHEAD;
             count += 1;
             flow.last = Some(sound.time);
-            self.peer.write(&flow.line, packet);
         }
         (bytes, count)
     }
