@@ -134,6 +134,11 @@ impl Reader {
         self.tap.end.get().map(|why| why())
     }
 
+    /// How long sound may wait for the picture that it goes out with.
+    pub fn max_hold(&self) -> Duration {
+        self.stream.config.max_hold
+    }
+
     /// Brings the view up to date.
     pub fn refresh(&mut self) {
         self.stream.refresh(&mut self.view, &mut self.gate);

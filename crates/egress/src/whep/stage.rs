@@ -24,6 +24,11 @@ const INBOX: usize = 4096;
 const COMMANDS: usize = 256;
 /// Datagrams taken in before others are served.
 const BATCH: usize = 256;
+/// Sound waits for a picture this many times as long as it last took to send to all: so a stage of a
+/// few viewers waits for nothing, and one of many makes fewer calls of more packets.
+const HOLD: u32 = 8;
+/// And no longer than nobody hears.
+const MAX_HOLD: Duration = Duration::from_millis(40);
 /// How often rates are worked out.
 const TICK: Duration = Duration::from_secs(1);
 /// How long goodbyes may take when the stream is over.
@@ -50,6 +55,16 @@ pub(super) struct Join {
 pub(super) struct Handle {
     pub(super) stream: StreamRef,
     pub(super) commands: mpsc::Sender<Command>,
+}
+
+/// Sound that waits for a picture.
+#[derive(Debug, Default)]
+struct Hold {
+    /// The newest picture that has gone out.
+    picture: Option<u64>,
+    until: Option<Instant>,
+    /// How long it last took to send to everybody.
+    took: Duration,
 }
 
 pub(super) struct Stage {
@@ -105,13 +120,15 @@ impl Stage {
         let mut last_tick = Instant::now();
         let mut datagrams = Vec::with_capacity(BATCH);
         let mut farewell: Option<Instant> = None;
+        let mut hold = Hold::default();
         loop {
             let due = self.viewers.values().map(Viewer::deadline).min();
             let due = due.unwrap_or_else(|| Instant::now() + TICK);
             let due = farewell.map_or(due, |until| until.min(due));
-            let mut everybody = false;
+            let due = hold.until.map_or(due, |until| until.min(due));
+            let mut changed = false;
             tokio::select! {
-                () = self.reader.changed() => everybody = true,
+                () = self.reader.changed() => changed = true,
                 _ = self.inbox.recv_many(&mut datagrams, BATCH) => {}
                 Some(command) = self.commands.recv() => self.obey(command),
                 () = sleep_until(due.into()) => {}
@@ -134,7 +151,11 @@ impl Stage {
             if self.media.is_reordered() || self.media.foreign().is_some() {
                 self.refuse();
             }
+            let everybody = self.is_time(&mut hold, changed, now);
             self.serve(everybody, now);
+            if everybody {
+                hold.took = now.elapsed();
+            }
             if farewell.is_none() && self.reader.ended().is_some() {
                 farewell = Some(now + FAREWELL);
                 for viewer in self.viewers.values_mut() {
@@ -152,6 +173,25 @@ impl Stage {
             // A flood must not keep others on this thread from running.
             tokio::task::consume_budget().await;
         }
+    }
+
+    /// Whether what came is to go out to everybody now.
+    fn is_time(&self, hold: &mut Hold, changed: bool, now: Instant) -> bool {
+        let picture = self.media.newest_picture().map(|picture| picture.number);
+        if hold.picture != picture || picture.is_none() || self.reader.ended().is_some() {
+            hold.picture = picture;
+            let held = hold.until.take().is_some();
+            return changed || held;
+        }
+        if changed {
+            let most = (hold.took * HOLD).min(self.reader.max_hold().min(MAX_HOLD));
+            hold.until.get_or_insert(now + most);
+        }
+        let is_over = hold.until.is_some_and(|until| now >= until);
+        if is_over {
+            hold.until = None;
+        }
+        is_over
     }
 
     fn obey(&mut self, command: Command) {
