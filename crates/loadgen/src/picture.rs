@@ -1,7 +1,9 @@
 //! Synthetic H.264 as FLV tag bodies: grey pictures that decode, padded to the size asked for.
 //!
-//! Each frame is user data with the stamp, one slice, and filler, so a decoder shows a steady
-//! picture while the load is what a camera would make. Clause numbers are those of H.264.
+//! Each frame is user data with the stamp, filler, and one slice, so a decoder shows a steady
+//! picture while the load is what a camera would make. The filler is a message of its own beside the
+//! stamp (§D.1.4) rather than a NAL unit of filler (§7.3.2.7): what cuts frames into RTP leaves those
+//! out. Clause numbers are those of H.264.
 
 use crate::stamp::{self, Mark, Stamp};
 
@@ -14,12 +16,18 @@ const CROP_BOTTOM: u32 = 4;
 /// type and size of the user data.
 const STAMP_AT: usize = 5 + 4 + 3;
 
+/// What ends a unit of user data (§7.3.2.11).
+const TRAILING: u8 = 0x80;
+
 const SLICE: u8 = 0x41;
 const IDR: u8 = 0x65;
 const USER_DATA: u8 = 0x06;
 const SPS: u8 = 0x67;
 const PPS: u8 = 0x68;
-const FILLER: u8 = 0x0c;
+
+/// Kinds of messages in a unit of user data (§D.1).
+const FILLER: u8 = 3;
+const UNREGISTERED: u8 = 5;
 
 /// The sequence header.
 pub(crate) fn header() -> Vec<u8> {
@@ -39,27 +47,42 @@ pub(crate) fn header() -> Vec<u8> {
 pub(crate) fn frame(out: &mut Vec<u8>, gop: u64, nth: u64, size: usize, mark: Mark, at: Stamp) {
     let start = out.len();
     out.extend([if nth == 0 { 0x17 } else { 0x27 }, 1, 0, 0, 0]);
-
-    stamp_unit(out, mark, at);
-
-    unit(out, &if nth == 0 { idr(gop) } else { skipped(nth) });
-
-    let missing = size.saturating_sub(out.len() - start + 4 + 2);
+    let slice = if nth == 0 { idr(gop) } else { skipped(nth) };
+    let mut user_data = stamp_message(mark, at);
+    let without = out.len() - start + 4 + user_data.len() + 1 + 4 + slice.len();
+    let missing = size.saturating_sub(without);
     if missing > 0 {
-        let mut filler = vec![0xff; missing + 2];
-        if let [first, .., last] = filler.as_mut_slice() {
-            (*first, *last) = (FILLER, 0x80);
-        }
-        unit(out, &filler);
+        filler_message(&mut user_data, missing);
     }
+    user_data.push(TRAILING);
+    unit(out, &user_data);
+    unit(out, &slice);
 }
 
 /// Appends a stamp as a NAL unit of user data, which stands in front of a frame's own.
 pub(crate) fn stamp_unit(out: &mut Vec<u8>, mark: Mark, at: Stamp) {
-    let mut user_data = vec![USER_DATA, 5, u8::try_from(stamp::SIZE).unwrap_or(u8::MAX)];
-    mark.write(at, &mut user_data);
-    user_data.push(0x80);
+    let mut user_data = stamp_message(mark, at);
+    user_data.push(TRAILING);
     unit(out, &user_data);
+}
+
+/// A unit of user data with the stamp, not yet ended.
+fn stamp_message(mark: Mark, at: Stamp) -> Vec<u8> {
+    let size = u8::try_from(stamp::SIZE).unwrap_or(u8::MAX);
+    let mut user_data = vec![USER_DATA, UNREGISTERED, size];
+    mark.write(at, &mut user_data);
+    user_data
+}
+
+/// Appends a message of about `room` bytes that says nothing. Its size is as many 255 as go into it,
+/// and the rest (§7.3.2.3.1); no byte of it needs escaping.
+fn filler_message(out: &mut Vec<u8>, room: usize) {
+    let room = room.saturating_sub(2);
+    let size = room - room / 256;
+    out.push(FILLER);
+    out.resize(out.len() + size / 255, 0xff);
+    out.push(u8::try_from(size % 255).unwrap_or(0));
+    out.resize(out.len() + size, 0xff);
 }
 
 /// The stamp of a frame.
