@@ -47,6 +47,8 @@ Examples:
   lockgate-loadgen --file recorded.flv --publishers 20
       20 streams of what was recorded. H.264 and AAC carry the time as synthetic frames do; of other
       codecs no delay is measured.
+  lockgate-loadgen --players 500 --play http://127.0.0.1:8080/live/load.flv
+      Publishes by RTMP and plays FLV over HTTP; ws:// plays it over WebSockets.
   lockgate-loadgen --preset capacity --pid $(pidof lockgate) --svg delay.svg
       How many players does it hold? A preset is a TOML file whose keys are these options; what is
       given beside it wins.
@@ -63,16 +65,20 @@ Judges parse all they get; the other players count bytes and never copy them, wh
 messages are worked out from their bytes and the judges' size of a message. One address may not
 bring more players than limits.connections_per_ip of the node.";
 
-/// Loads an RTMP server with publishers and players, and measures what they get.
+/// Loads a media server with publishers and players, and measures what they get.
 #[derive(Debug, Parser)]
 #[command(name = "lockgate-loadgen", version, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Where to publish and play; with more than one stream, they are numbered behind the name.
+    /// Where to publish and play, rtmp://host/app/name; with more than one stream, they are
+    /// numbered behind the name.
     #[arg(default_value = "rtmp://127.0.0.1/live/load")]
     url: Target,
+    /// Where to play instead: rtmp://host/app/name, http://host/app/name.flv or ws://host/app/name.flv.
+    #[arg(long, value_name = "URL")]
+    play: Option<Target>,
     /// Publishers, each of a stream of its own.
     #[arg(long, value_name = "N", default_value_t = 1)]
     publishers: usize,
@@ -206,6 +212,7 @@ impl Cli {
                 audio_bitrate: self.audio_bitrate * 1000,
             },
             server: self.pid,
+            play: self.play.clone(),
             ..Load::new(self.url.clone())
         }
     }
@@ -303,6 +310,12 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    if cli.command.is_none()
+        && let Err(misfit) = cli.load().check()
+    {
+        let _ = writeln!(std::io::stderr(), "lockgate-loadgen: {misfit}");
+        return ExitCode::from(EXIT_USAGE);
+    }
     match cli.carry_out() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -1,4 +1,5 @@
-//! A load generator for RTMP nodes: publishers and players as users would bring them.
+//! A load generator for media nodes: publishers and players as users would bring them, by RTMP and FLV
+//! over HTTP.
 //!
 //! [`run`] drives any number of both from one thread. Frames carry when they were sent, so players
 //! in the same process measure delay with the clock that the stamps were written with. [`sessions`]
@@ -8,8 +9,13 @@ pub mod cli;
 mod client;
 mod clip;
 mod clock;
+mod flv;
+mod habit;
 mod histogram;
+mod http;
+mod judge;
 mod link;
+mod listener;
 mod load;
 mod mutes;
 mod picture;
@@ -27,10 +33,10 @@ mod target;
 mod usage;
 
 pub use clip::Clip;
-pub use load::{Load, Ramp};
+pub use load::{Load, LoadError, Ramp};
 pub use mutes::Mutes;
 pub use report::{Late, Progress, Report, Server, Spread, Step};
 pub use run::run;
 pub use source::Shape;
-pub use target::{Target, TargetError};
+pub use target::{Protocol, Target, TargetError};
 pub use usage::Usage;

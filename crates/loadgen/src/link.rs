@@ -1,50 +1,61 @@
-//! One socket and its RTMP session.
+//! One TCP socket and the session it carries.
 //!
 //! Sockets are registered edge-triggered: after an event, reading goes on until the socket is empty.
 
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::client::{Client, Role};
-use crate::target::Target;
+use crate::client::Client;
 
 /// `MSG_TRUNC` of Linux: bytes of a stream are taken from the socket and copied nowhere (tcp(7)).
 /// Systems without that meaning copy them into the buffer, which costs time and changes nothing.
 const DISCARD: i32 = 0x20;
 
+/// A session that has something to say.
+pub(crate) trait Speak {
+    /// What is to be written.
+    fn output(&mut self) -> &mut Vec<u8>;
+}
+
+impl Speak for Client {
+    fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+}
+
 /// A connection that is being made, or is made.
 #[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) client: Client,
+pub(crate) struct Link<C> {
+    pub(crate) client: C,
     socket: TcpStream,
 }
 
-impl Link {
+impl<C: Speak> Link<C> {
     /// Starts to connect. `receive_buffer` is in bytes; without one the kernel grows it as it
     /// likes.
     pub(crate) fn connect(
-        role: Role,
-        target: &Target,
-        stream: &str,
+        client: C,
+        address: SocketAddr,
         receive_buffer: Option<usize>,
     ) -> io::Result<Self> {
-        let domain = Domain::for_address(target.address);
+        let domain = Domain::for_address(address);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         if let Some(bytes) = receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
-        match socket.connect(&target.address.into()) {
+        match socket.connect(&address.into()) {
             Err(error) if !is_under_way(&error) => return Err(error),
             _ => {}
         }
         Ok(Self {
-            client: Client::new(role, target, stream),
+            client,
             socket: TcpStream::from_std(socket.into()),
         })
     }
@@ -85,7 +96,7 @@ impl Link {
 
     /// Writes what the session has to say, as far as the socket takes it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        let output = &mut self.client.output;
+        let output = self.client.output();
         while !output.is_empty() {
             match self.socket.write(output) {
                 Ok(written) => drop(output.drain(..written)),

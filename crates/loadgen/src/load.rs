@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
+
 use crate::clip::Clip;
 use crate::mutes::Mutes;
 use crate::source::Shape;
@@ -13,6 +15,8 @@ use crate::target::Target;
 pub struct Load {
     /// Where it goes.
     pub target: Target,
+    /// Where players get it from, if not there.
+    pub play: Option<Target>,
     /// Publishers, each of a stream of its own. With none, players play what others publish.
     pub publishers: usize,
     /// Players, spread evenly over the streams.
@@ -49,6 +53,18 @@ pub struct Load {
     pub server: Option<u32>,
 }
 
+/// Why a load cannot be.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Publishers at a URL of players.
+    #[error(
+        "{0}: nobody publishes there; publish to a URL of rtmp://, and say with --play where players \
+         play, or with --publishers 0 that nobody publishes"
+    )]
+    Publish(String),
+}
+
 /// How players become more, step by step, each measured as the first was.
 #[derive(Debug, Clone, Copy)]
 pub struct Ramp {
@@ -69,10 +85,27 @@ impl Ramp {
 }
 
 impl Load {
+    /// Where players play.
+    pub(crate) fn played(&self) -> &Target {
+        self.play.as_ref().unwrap_or(&self.target)
+    }
+
+    /// Whether the URL takes the publishers that there are to be.
+    ///
+    /// # Errors
+    /// What does not fit, and what would.
+    pub fn check(&self) -> Result<(), LoadError> {
+        if self.publishers > 0 && !self.target.protocol().publishes() {
+            return Err(LoadError::Publish(self.target.to_string()));
+        }
+        Ok(())
+    }
+
     /// One publisher and a hundred players for ten seconds.
     pub fn new(target: Target) -> Self {
         Self {
             target,
+            play: None,
             publishers: 1,
             players: 100,
             judges: 10,
@@ -97,6 +130,18 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_url_must_take_the_publishers_that_there_are() {
+        let target = |url: &str| url.parse().unwrap();
+        let mut load = Load::new(target("http://127.0.0.1/live/a.flv"));
+        assert!(matches!(load.check(), Err(LoadError::Publish(_))));
+        load.publishers = 0;
+        load.check().unwrap();
+        let play = Some(target("http://127.0.0.1/live/a.flv"));
+        let rtmp = Load::new(target("rtmp://127.0.0.1/live/a"));
+        Load { play, ..rtmp }.check().unwrap();
+    }
 
     #[test]
     fn a_ramp_grows_by_its_percent_and_ends_at_its_most() {

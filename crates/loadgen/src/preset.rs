@@ -10,7 +10,7 @@ use clap::Command;
 use toml::{Table, Value};
 
 /// Presets that come with the command.
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 10] = [
     ("one-stream", include_str!("../presets/one-stream.toml")),
     ("thousand", include_str!("../presets/thousand.toml")),
     ("rooms", include_str!("../presets/rooms.toml")),
@@ -20,6 +20,7 @@ const BUILT_IN: [(&str, &str); 9] = [
     ("mutes", include_str!("../presets/mutes.toml")),
     ("joins", include_str!("../presets/joins.toml")),
     ("storm", include_str!("../presets/storm.toml")),
+    ("flv", include_str!("../presets/flv.toml")),
 ];
 
 /// The names of [`BUILT_IN`], for the help.

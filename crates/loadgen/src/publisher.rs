@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::client::Said;
+use crate::client::{Client, Said};
 use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::link::Link;
@@ -13,7 +13,7 @@ use crate::source::{Shape, Source};
 /// A publisher.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    pub(crate) link: Link,
+    pub(crate) link: Link<Client>,
     shape: Shape,
     clip: Option<Arc<Clip>>,
     /// How long after the others its stream starts, so that not all send at once.
@@ -22,7 +22,12 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(link: Link, shape: Shape, clip: Option<Arc<Clip>>, phase: Duration) -> Self {
+    pub(crate) fn new(
+        link: Link<Client>,
+        shape: Shape,
+        clip: Option<Arc<Clip>>,
+        phase: Duration,
+    ) -> Self {
         Self {
             link,
             shape,

@@ -68,6 +68,8 @@ impl Spread {
 pub struct Report {
     /// Where the load went.
     pub url: String,
+    /// Where players played.
+    pub play_url: String,
     /// How long was measured.
     pub seconds: f64,
     /// Publishers asked for, and those that published at the end.
@@ -244,6 +246,7 @@ impl Report {
         });
         Self {
             url: load.target.to_string(),
+            play_url: load.played().to_string(),
             seconds,
             publishers: load.publishers,
             publishing: counts.publishing,

@@ -1,4 +1,4 @@
-//! The run: one thread, one epoll, every publisher and player in it.
+//! The run: one thread, one epoll, every publisher and player in it, whatever protocol it speaks.
 //!
 //! Publishers first, then players at the rate asked for, then the time that is measured, and last
 //! what joins while the load is on. What goes wrong with one connection ends that connection and is
@@ -13,9 +13,10 @@ use anyhow::Context;
 use mio::{Events, Poll};
 
 use crate::clock::Clock;
+use crate::habit::Habit;
 use crate::load::{Load, Ramp};
 use crate::mutes;
-use crate::player::{Habit, Player, Scratch};
+use crate::player::{Player, Scratch};
 use crate::publisher::Publisher;
 use crate::report::{Counts, Late, Measured, Progress, Report, Spread, Step};
 use crate::tally::Tally;
@@ -32,9 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// was measured until then is reported.
 ///
 /// # Errors
-/// When sockets cannot be made or watched, none of the publishers may publish, or players cannot be
+/// When the URLs do not fit the load, sockets cannot be made or watched, none of the publishers may publish, or players cannot be
 /// muted. Any other connection that fails is counted.
 pub fn run(load: &Load, watch: impl FnMut(&Progress) -> ControlFlow<()>) -> anyhow::Result<Report> {
+    load.check()?;
     let mut run = Run::new(load, watch)?;
     run.bring_publishers()?;
     run.join(load.players, load.join_rate)?;

@@ -1,4 +1,4 @@
-//! Where the load goes: an RTMP URL, taken apart once.
+//! Where the load goes: a URL, taken apart once.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -6,18 +6,59 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The port of RTMP.
-const PORT: u16 = 1935;
+/// How a stream is published or played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Publishes and plays.
+    Rtmp,
+    /// FLV by HTTP; plays.
+    HttpFlv,
+    /// FLV by a WebSocket; plays.
+    WsFlv,
+}
 
-/// An RTMP URL whose host has been looked up.
+impl Protocol {
+    /// Whether publishers speak it.
+    pub fn publishes(self) -> bool {
+        self == Self::Rtmp
+    }
+
+    /// What its URL starts with.
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Rtmp => "rtmp",
+            Self::WsFlv => "ws",
+            Self::HttpFlv => "http",
+        }
+    }
+
+    /// What stands behind the name in its URL.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Rtmp => "",
+            Self::HttpFlv | Self::WsFlv => ".flv",
+        }
+    }
+
+    /// The port of a URL that names none.
+    fn port(self) -> u16 {
+        match self {
+            Self::Rtmp => 1935,
+            _ => 80,
+        }
+    }
+}
+
+/// A URL whose host has been looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The server.
     pub address: SocketAddr,
+    protocol: Protocol,
     authority: String,
     app: String,
     name: String,
-    /// What stands behind the name, from the question mark on: keys, say.
+    /// What stands behind the path, from the question mark on: keys, say.
     query: String,
 }
 
@@ -25,8 +66,8 @@ pub struct Target {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// Not `rtmp://host/app/name`.
-    #[error("expected rtmp://host[:port]/app/name, as in rtmp://127.0.0.1/live/load")]
+    /// None of the forms.
+    #[error("expected rtmp://host[:port]/app/name, or http://host[:port]/app/name.flv (or ws://)")]
     Form,
     /// The host has no address.
     #[error("cannot find the host {0}")]
@@ -34,10 +75,16 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// A stream of `app` at an address that is known.
+    /// A stream of `app` by RTMP, at an address that is known.
     pub fn new(address: SocketAddr, app: &str, name: &str) -> Self {
+        Self::by(Protocol::Rtmp, address, app, name)
+    }
+
+    /// The same by another protocol.
+    pub fn by(protocol: Protocol, address: SocketAddr, app: &str, name: &str) -> Self {
         Self {
             address,
+            protocol,
             authority: address.to_string(),
             app: app.to_owned(),
             name: name.to_owned(),
@@ -45,21 +92,41 @@ impl Target {
         }
     }
 
+    /// How its streams are published or played.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     pub(crate) fn app(&self) -> &str {
         &self.app
     }
 
     pub(crate) fn app_url(&self) -> String {
-        format!("rtmp://{}/{}", self.authority, self.app)
+        let scheme = self.protocol.scheme();
+        format!("{scheme}://{}/{}", self.authority, self.app)
     }
 
-    /// The name of stream `at` of `count`: one stream has the URL's own.
+    /// Host and port as the URL has them.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The name of stream `at` of `count`, with the query; one stream has the URL's own.
     pub(crate) fn stream(&self, at: usize, count: usize) -> String {
-        let (name, query) = (&self.name, &self.query);
+        format!("{}{}", self.numbered(at, count), self.query)
+    }
+
+    /// The path of stream `at` of `count` for a request of HTTP, with the query.
+    pub(crate) fn path(&self, at: usize, count: usize) -> String {
+        let (name, suffix) = (self.numbered(at, count), self.protocol.suffix());
+        format!("/{}/{name}{suffix}{}", self.app, self.query)
+    }
+
+    fn numbered(&self, at: usize, count: usize) -> String {
         if count > 1 {
-            format!("{name}{at}{query}")
+            format!("{}{at}", self.name)
         } else {
-            format!("{name}{query}")
+            self.name.clone()
         }
     }
 }
@@ -68,10 +135,16 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(url: &str) -> Result<Self, TargetError> {
-        let rest = url.strip_prefix("rtmp://").ok_or(TargetError::Form)?;
+        let (scheme, rest) = url.split_once("://").ok_or(TargetError::Form)?;
+        let (rest, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+        let known = [Protocol::HttpFlv, Protocol::WsFlv, Protocol::Rtmp];
+        let mut found = known.into_iter().filter_map(|protocol| {
+            let path = rest.strip_suffix(protocol.suffix())?;
+            (protocol.scheme() == scheme).then_some((protocol, path))
+        });
+        let (protocol, rest) = found.next().ok_or(TargetError::Form)?;
         let (authority, path) = rest.split_once('/').ok_or(TargetError::Form)?;
         let (app, name) = path.split_once('/').ok_or(TargetError::Form)?;
-        let (name, query) = name.split_at(name.find('?').unwrap_or(name.len()));
         if authority.is_empty() || app.is_empty() || name.is_empty() {
             return Err(TargetError::Form);
         }
@@ -81,11 +154,12 @@ impl FromStr for Target {
         let found = if has_port {
             authority.to_socket_addrs()
         } else {
-            (authority, PORT).to_socket_addrs()
+            (authority, protocol.port()).to_socket_addrs()
         };
         let address = found.ok().and_then(|mut addresses| addresses.next());
         Ok(Self {
             address: address.ok_or_else(|| TargetError::Host(authority.to_owned()))?,
+            protocol,
             authority: authority.to_owned(),
             app: app.to_owned(),
             name: name.to_owned(),
@@ -97,7 +171,8 @@ impl FromStr for Target {
 /// Without its query, which may hold keys.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.app_url(), self.name)
+        let suffix = self.protocol.suffix();
+        write!(f, "{}/{}{suffix}", self.app_url(), self.name)
     }
 }
 
@@ -117,12 +192,44 @@ mod tests {
     }
 
     #[test]
+    fn the_url_tells_the_protocol_and_streams_are_numbered_behind_their_name() {
+        for (url, protocol, path) in [
+            (
+                "http://127.0.0.1/live/a.flv?key=s",
+                Protocol::HttpFlv,
+                "/live/a3.flv?key=s",
+            ),
+            (
+                "ws://127.0.0.1:8080/live/a.flv",
+                Protocol::WsFlv,
+                "/live/a3.flv",
+            ),
+            (
+                "rtmp://127.0.0.1/live/a.flv",
+                Protocol::Rtmp,
+                "/live/a.flv3",
+            ),
+        ] {
+            let target: Target = url.parse().unwrap();
+            assert_eq!(target.protocol(), protocol, "{url}");
+            assert_eq!(target.path(3, 5), path);
+            let shown = url.split('?').next().unwrap();
+            assert_eq!(target.to_string(), shown);
+        }
+        let target: Target = "http://127.0.0.1/live/a.flv".parse().unwrap();
+        assert_eq!(target.address.port(), 80);
+    }
+
+    #[test]
     fn what_is_no_target_is_told() {
         for url in [
             "http://127.0.0.1/live/a",
+            "https://127.0.0.1/live/a.flv",
+            "http://127.0.0.1/live/.flv",
             "rtmp://127.0.0.1/live",
             "rtmp:///live/a",
             "rtmp://h/live/",
+            "a.flv",
         ] {
             assert!(
                 matches!(url.parse::<Target>(), Err(TargetError::Form)),

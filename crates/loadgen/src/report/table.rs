@@ -37,12 +37,18 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, value: String| writeln!(f, "{name:<22} {value}");
         let spread = |spread: Spread| {
+            if spread.count == 0 {
+                return "not measured".to_owned();
+            }
             format!(
                 "p50 {:.2}  p99 {:.2}  max {:.2} ms  ({} values)",
                 spread.p50, spread.p99, spread.max, spread.count
             )
         };
         line("target", self.url.clone())?;
+        if self.play_url != self.url {
+            line("played at", self.play_url.clone())?;
+        }
         line(
             "publishers",
             format!("{} of {}", self.publishing, self.publishers),

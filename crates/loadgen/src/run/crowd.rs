@@ -9,9 +9,11 @@ use anyhow::Context;
 use mio::Token;
 
 use super::Run;
-use crate::client::Role;
+use crate::client::{Client, Role};
+use crate::habit::Habit;
 use crate::link::Link;
-use crate::player::{Habit, Player};
+use crate::listener::Listener;
+use crate::player::Player;
 use crate::publisher::Publisher;
 use crate::report::Progress;
 
@@ -22,40 +24,36 @@ const STALLED_BUFFER: usize = 16 << 10;
 impl<W: FnMut(&Progress) -> ControlFlow<()>> Run<'_, W> {
     pub(super) fn add_publisher(&mut self) -> anyhow::Result<()> {
         let (load, at) = (self.load, self.publishers.len());
-        let stream = load.target.stream(at, load.publishers);
-        let link = self.link(Role::Publish, &stream, None, at)?;
+        let (target, count) = (&load.target, load.publishers);
+        let client = Client::new(Role::Publish, target, &target.stream(at, count));
+        let link = Link::connect(client, target.address, None);
+        let link = link.with_context(|| format!("connecting to {}", target.address))?;
         let frame = Duration::from_secs(1) / load.shape.frame_rate.max(1);
-        let share = at as f64 / load.publishers.max(1) as f64;
-        let publisher = Publisher::new(link, load.shape, load.clip.clone(), frame.mul_f64(share));
+        let share = at as f64 / count.max(1) as f64;
+        let phase = frame.mul_f64(share);
+        let mut publisher = Publisher::new(link, load.shape, load.clip.clone(), phase);
+        let registry = self.poll.registry();
+        let watched = publisher.link.register(registry, Token(at));
+        watched.context("watching a socket")?;
         self.publishers.push(Some(publisher));
         Ok(())
     }
 
     pub(super) fn add_player(&mut self) -> anyhow::Result<()> {
         let (load, at) = (self.load, self.players.len());
-        let streams = load.publishers.max(1);
-        let stream = load.target.stream(at % streams, streams);
+        let (target, count) = (load.played(), load.publishers.max(1));
         let habit = self.habits.get(at).copied().unwrap_or(Habit::Count);
         let buffer = (habit == Habit::Stall).then_some(STALLED_BUFFER);
-        let link = self.link(Role::Play, &stream, buffer, self.publishers.len() + at)?;
-        self.players.push(Some(Player::new(link, habit)));
+        let listener = Listener::new(target, at % count, count);
+        let link = Link::connect(listener, target.address, buffer);
+        let link = link.with_context(|| format!("connecting to {}", target.address))?;
+        let mut player = Player::new(link, habit);
+        let place = self.load.publishers + at;
+        let watched = player.register(self.poll.registry(), Token(place));
+        watched.context("watching a socket")?;
+        self.players.push(Some(player));
         self.waiting += 1;
         Ok(())
-    }
-
-    fn link(
-        &mut self,
-        role: Role,
-        stream: &str,
-        receive_buffer: Option<usize>,
-        token: usize,
-    ) -> anyhow::Result<Link> {
-        let target = &self.load.target;
-        let mut link = Link::connect(role, target, stream, receive_buffer)
-            .with_context(|| format!("connecting to {}", target.address))?;
-        link.register(self.poll.registry(), Token(token))
-            .context("watching a socket")?;
-        Ok(link)
     }
 
     /// Waits for sockets and serves them; whether there were any.
@@ -107,10 +105,7 @@ impl<W: FnMut(&Progress) -> ControlFlow<()>> Run<'_, W> {
             self.waiting -= 1;
         }
         if served.is_ok() && player.habit() == Habit::Stall && player.has_joined() {
-            served = player
-                .link
-                .deregister(self.poll.registry())
-                .map_err(Into::into);
+            served = player.deregister(self.poll.registry()).map_err(Into::into);
         }
         if let Err(error) = served {
             *slot = None;

@@ -11,7 +11,7 @@ use super::member::{Desk, News};
 use crate::client::{Client, Role, Said};
 use crate::clock::Clock;
 use crate::source::{Shape, Source};
-use crate::target::Target;
+use crate::target::{Protocol, Target};
 
 /// Bytes of one read.
 const SCRATCH: usize = 16 << 10;
@@ -74,6 +74,10 @@ pub(crate) async fn play(place: usize, url: &str, desk: &Desk) -> anyhow::Result
 /// Connects and asks, up to the answer that it has started.
 async fn start(role: Role, url: &str) -> anyhow::Result<(TcpStream, Client)> {
     let target: Target = url.parse()?;
+    anyhow::ensure!(
+        target.protocol() == Protocol::Rtmp,
+        "no URL of RTMP: {target}"
+    );
     let mut socket = TcpStream::connect(target.address)
         .await
         .with_context(|| format!("connecting to {}", target.address))?;
