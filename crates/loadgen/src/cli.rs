@@ -49,6 +49,10 @@ Examples:
       codecs no delay is measured.
   lockgate-loadgen --players 500 --play http://127.0.0.1:8080/live/load.flv
       Publishes by RTMP and plays FLV over HTTP; ws:// plays it over WebSockets.
+  lockgate-loadgen --players 200 --play http://127.0.0.1:8080/live/load/whep --pid $(pidof lockgate)
+      Publishes by RTMP and plays by WebRTC.
+  lockgate-loadgen --publishers 20 --play rtmp://127.0.0.1/live/load http://127.0.0.1:8080/live/load/whip
+      Publishes H.264 and Opus by WebRTC and plays by RTMP; with --players 0 nobody plays.
   lockgate-loadgen --preset capacity --pid $(pidof lockgate) --svg delay.svg
       How many players does it hold? A preset is a TOML file whose keys are these options; what is
       given beside it wins.
@@ -57,13 +61,17 @@ How to read the report:
   delay           from a frame's sending to a player's reading all of it, both in this process
   first keyframe  from a player's connecting to its first keyframe
   behind          players that got less than 90 % of the bytes that the one in the middle got
-  us a message    the server's CPU time over the audio and video messages that players got
+  us a message    the server's CPU time over the audio and video messages that players got; by WHEP it is
+                  us a packet, over RTP packets, each of which is counted
   this process    its own CPU: near 100 %, the load generator is what is measured
 
 Delays, bytes and CPU are of the measured time; first keyframes and losses of the whole run.
 Judges parse all they get; the other players count bytes and never copy them, which is cheap. Their
-messages are worked out from their bytes and the judges' size of a message. One address may not
-bring more players than limits.connections_per_ip of the node.";
+messages are worked out from their bytes and the judges' size of a message. By WHEP they read the
+headers of RTP, where losses show, and decrypt nothing; all of them answer what keeps a session alive.
+Audio's delay is measured where it arrives as it was sent: not where AAC becomes Opus on its way, or
+Opus AAC. By WHEP the first keyframe counts from the POST.
+One address may not bring more players than limits.connections_per_ip of the node.";
 
 /// Loads a media server with publishers and players, and measures what they get.
 #[derive(Debug, Parser)]
@@ -72,11 +80,12 @@ bring more players than limits.connections_per_ip of the node.";
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Where to publish and play, rtmp://host/app/name; with more than one stream, they are
-    /// numbered behind the name.
+    /// Where to publish and play: rtmp://host/app/name, or http://host/app/name/whip to publish alone.
+    /// With more than one stream, they are numbered behind the name.
     #[arg(default_value = "rtmp://127.0.0.1/live/load")]
     url: Target,
-    /// Where to play instead: rtmp://host/app/name, http://host/app/name.flv or ws://host/app/name.flv.
+    /// Where to play instead: rtmp://host/app/name, http://host/app/name.flv, ws://host/app/name.flv or
+    /// http://host/app/name/whep.
     #[arg(long, value_name = "URL")]
     play: Option<Target>,
     /// Publishers, each of a stream of its own.
@@ -225,7 +234,9 @@ impl Cli {
             show(&report, sessions.json.as_deref())?;
             return Ok(report.is_complete());
         }
-        allow_files(self.publishers + self.players + self.late + SPARE_FILES)?;
+        // Who comes by WebRTC has a connection for its offer too, until that is answered.
+        let sockets = 2 * (self.publishers + self.players + self.late);
+        allow_files(sockets + SPARE_FILES)?;
         let clip = self.file.as_deref().map(read_clip).transpose()?;
         let load = Load {
             clip,

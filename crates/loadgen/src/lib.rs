@@ -1,5 +1,5 @@
-//! A load generator for media nodes: publishers and players as users would bring them, by RTMP and FLV
-//! over HTTP.
+//! A load generator for media nodes: publishers and players as users would bring them, by RTMP, FLV over
+//! HTTP, and WebRTC.
 //!
 //! [`run`] drives any number of both from one thread. Frames carry when they were sent, so players
 //! in the same process measure delay with the clock that the stamps were written with. [`sessions`]
@@ -23,6 +23,7 @@ mod player;
 mod preset;
 mod publisher;
 mod report;
+mod rtc;
 mod run;
 pub mod sessions;
 mod sound;
@@ -30,7 +31,9 @@ mod source;
 mod stamp;
 mod tally;
 mod target;
+mod timers;
 mod usage;
+mod viewer;
 
 pub use clip::Clip;
 pub use load::{Load, LoadError, Ramp};

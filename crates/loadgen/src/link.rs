@@ -11,6 +11,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::client::Client;
+use crate::http::Post;
 
 /// `MSG_TRUNC` of Linux: bytes of a stream are taken from the socket and copied nowhere (tcp(7)).
 /// Systems without that meaning copy them into the buffer, which costs time and changes nothing.
@@ -23,6 +24,12 @@ pub(crate) trait Speak {
 }
 
 impl Speak for Client {
+    fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+}
+
+impl Speak for Post {
     fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::clip::Clip;
 use crate::mutes::Mutes;
 use crate::source::Shape;
-use crate::target::Target;
+use crate::target::{Protocol, Target};
 
 /// A load.
 #[derive(Debug, Clone)]
@@ -59,10 +59,16 @@ pub struct Load {
 pub enum LoadError {
     /// Publishers at a URL of players.
     #[error(
-        "{0}: nobody publishes there; publish to a URL of rtmp://, and say with --play where players \
-         play, or with --publishers 0 that nobody publishes"
+        "{0}: nobody publishes there; publish to a URL of rtmp:// or one that ends in /whip, and say \
+         with --play where players play, or with --publishers 0 that nobody publishes"
     )]
     Publish(String),
+    /// Players at a URL of publishers.
+    #[error("{0}: nobody plays there; say with --play where, or with --players 0 that nobody does")]
+    Play(String),
+    /// A file by WHIP.
+    #[error("a file goes to a URL of rtmp:// alone: its AAC is not for WebRTC")]
+    Clip,
 }
 
 /// How players become more, step by step, each measured as the first was.
@@ -90,13 +96,20 @@ impl Load {
         self.play.as_ref().unwrap_or(&self.target)
     }
 
-    /// Whether the URL takes the publishers that there are to be.
+    /// Whether the URLs take the publishers and players that there are to be.
     ///
     /// # Errors
     /// What does not fit, and what would.
     pub fn check(&self) -> Result<(), LoadError> {
+        let plays = self.players + self.late > 0 || self.play.is_some();
         if self.publishers > 0 && !self.target.protocol().publishes() {
             return Err(LoadError::Publish(self.target.to_string()));
+        }
+        if plays && !self.played().protocol().plays() {
+            return Err(LoadError::Play(self.played().to_string()));
+        }
+        if self.publishers > 0 && self.clip.is_some() && self.target.protocol() == Protocol::Whip {
+            return Err(LoadError::Clip);
         }
         Ok(())
     }
@@ -132,15 +145,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_must_take_the_publishers_that_there_are() {
+    fn urls_must_take_the_publishers_and_players_that_there_are() {
         let target = |url: &str| url.parse().unwrap();
-        let mut load = Load::new(target("http://127.0.0.1/live/a.flv"));
-        assert!(matches!(load.check(), Err(LoadError::Publish(_))));
-        load.publishers = 0;
+        let load = Load::new(target("rtmp://127.0.0.1/live/a"));
         load.check().unwrap();
+        let whip = Load::new(target("http://127.0.0.1/live/a/whip"));
+        assert!(matches!(whip.check(), Err(LoadError::Play(_))));
+        let unwatched = Load {
+            players: 0,
+            ..whip.clone()
+        };
+        unwatched.check().unwrap();
         let play = Some(target("http://127.0.0.1/live/a.flv"));
-        let rtmp = Load::new(target("rtmp://127.0.0.1/live/a"));
-        Load { play, ..rtmp }.check().unwrap();
+        Load {
+            play: play.clone(),
+            ..whip
+        }
+        .check()
+        .unwrap();
+        let flv = Load {
+            play,
+            ..Load::new(target("http://127.0.0.1/live/a/whep"))
+        };
+        assert!(matches!(flv.check(), Err(LoadError::Publish(_))));
+        Load {
+            publishers: 0,
+            ..flv
+        }
+        .check()
+        .unwrap();
     }
 
     #[test]

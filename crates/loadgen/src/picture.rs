@@ -5,6 +5,8 @@
 //! stamp (§D.1.4) rather than a NAL unit of filler (§7.3.2.7): what cuts frames into RTP leaves those
 //! out. Clause numbers are those of H.264.
 
+use lockgate_media::avc;
+
 use crate::stamp::{self, Mark, Stamp};
 
 /// Width and height in macroblocks, and the crop to 640 × 360.
@@ -15,6 +17,9 @@ const CROP_BOTTOM: u32 = 4;
 /// Where the stamp stands in a frame: behind the tag header, the NAL unit's length, its type, and
 /// type and size of the user data.
 const STAMP_AT: usize = 5 + 4 + 3;
+
+/// First byte of a keyframe's tag body.
+const KEYFRAME: u8 = 0x17;
 
 /// What ends a unit of user data (§7.3.2.11).
 const TRAILING: u8 = 0x80;
@@ -46,7 +51,7 @@ pub(crate) fn header() -> Vec<u8> {
 /// Appends one frame of about `size` bytes: the `nth` of its GOP, 0 being the keyframe.
 pub(crate) fn frame(out: &mut Vec<u8>, gop: u64, nth: u64, size: usize, mark: Mark, at: Stamp) {
     let start = out.len();
-    out.extend([if nth == 0 { 0x17 } else { 0x27 }, 1, 0, 0, 0]);
+    out.extend([if nth == 0 { KEYFRAME } else { 0x27 }, 1, 0, 0, 0]);
     let slice = if nth == 0 { idr(gop) } else { skipped(nth) };
     let mut user_data = stamp_message(mark, at);
     let without = out.len() - start + 4 + user_data.len() + 1 + 4 + slice.len();
@@ -83,6 +88,58 @@ fn filler_message(out: &mut Vec<u8>, room: usize) {
     out.resize(out.len() + size / 255, 0xff);
     out.push(u8::try_from(size % 255).unwrap_or(0));
     out.resize(out.len() + size, 0xff);
+}
+
+/// A frame's bytes as a byte stream (Annex B), with what configures decoders before a keyframe;
+/// empty for a body that is none.
+pub(crate) fn byte_stream(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + 64);
+    let mut append = |nal: &[u8]| {
+        out.extend_from_slice(&[0, 0, 0, 1]);
+        out.extend_from_slice(nal);
+    };
+    if body.first() == Some(&KEYFRAME) {
+        append(&sps());
+        append(&pps());
+    }
+    let mut rest = body.get(5..).unwrap_or_default();
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        let Some((nal, behind)) = behind.split_at_checked(length) else {
+            break;
+        };
+        append(nal);
+        rest = behind;
+    }
+    out
+}
+
+/// What a frame of a byte stream is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// It configures decoders.
+    pub(crate) configures: bool,
+    /// It decodes by itself.
+    pub(crate) keyframe: bool,
+    pub(crate) stamp: Option<Stamp>,
+}
+
+impl Look {
+    /// Looks at a frame.
+    pub(crate) fn at(stream: &[u8], mark: Mark) -> Self {
+        let mut look = Self::default();
+        for unit in avc::byte_stream(stream) {
+            match avc::nal::kind(unit) {
+                Some(avc::nal::SPS) => look.configures = true,
+                Some(avc::nal::IDR) => look.keyframe = true,
+                Some(USER_DATA) if look.stamp.is_none() => {
+                    look.stamp = unit.get(3..).and_then(|bytes| mark.read(bytes));
+                }
+                _ => {}
+            }
+        }
+        look
+    }
 }
 
 /// The stamp of a frame.
@@ -248,6 +305,27 @@ mod tests {
             assert_eq!(stamp(&body, mark), Some(Stamp { sent: 7, number: 9 }));
             assert_eq!(class(body), expected);
         }
+    }
+
+    #[test]
+    fn a_frame_as_a_byte_stream_is_what_the_body_is() {
+        for (nth, keyframe) in [(0, true), (3, false)] {
+            let (body, mark) = one(nth, 4_000);
+            let stream = byte_stream(&body);
+            let look = Look::at(&stream, mark);
+            let stamp = Some(Stamp { sent: 7, number: 9 });
+            let expected = Look {
+                configures: keyframe,
+                keyframe,
+                stamp,
+            };
+            assert_eq!(look, expected);
+            let sizes: Vec<_> = avc::byte_stream(&stream).map(<[u8]>::len).collect();
+            assert_eq!(sizes.iter().sum::<usize>() + 4 * sizes.len(), stream.len());
+            assert_eq!(Look::at(&stream, Mark::new()).stamp, None);
+        }
+        assert_eq!(byte_stream(b""), b"");
+        assert_eq!(byte_stream(b"\x27\x01\0\0\0\0\0\0\x09\x41"), b"");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::time::Instant;
 
 use lockgate_media::flv::{Part, VideoTag};
 use lockgate_rtmp::chunk::{Message, kind};
@@ -16,6 +17,7 @@ use crate::listener::Listener;
 use crate::picture;
 use crate::sound;
 use crate::tally::Tally;
+use crate::viewer::{Books, Viewer};
 
 /// Bytes of one read.
 const READ: usize = 256 << 10;
@@ -37,10 +39,17 @@ impl Scratch {
     }
 }
 
+/// How its stream comes to a player.
+#[derive(Debug)]
+pub(crate) enum Way {
+    Tcp(Link<Listener>),
+    Whep(Box<Viewer>),
+}
+
 /// A player.
 #[derive(Debug)]
 pub(crate) struct Player {
-    link: Link<Listener>,
+    way: Way,
     habit: Habit,
     /// What its link had received when measuring began.
     begun: u32,
@@ -48,9 +57,9 @@ pub(crate) struct Player {
 }
 
 impl Player {
-    pub(crate) fn new(link: Link<Listener>, habit: Habit) -> Self {
+    pub(crate) fn new(way: Way, habit: Habit) -> Self {
         Self {
-            link,
+            way,
             habit,
             begun: 0,
             judge: Judge::new(),
@@ -77,7 +86,10 @@ impl Player {
     }
 
     fn received(&self) -> u32 {
-        self.link.client.received()
+        match &self.way {
+            Way::Tcp(link) => link.client.received(),
+            Way::Whep(viewer) => viewer.received(),
+        }
     }
 
     /// Video frames it has judged.
@@ -86,11 +98,44 @@ impl Player {
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.link.register(registry, token)
+        match &mut self.way {
+            Way::Tcp(link) => link.register(registry, token),
+            Way::Whep(viewer) => viewer.session().register(registry, token),
+        }
     }
 
     pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.link.deregister(registry)
+        match &mut self.way {
+            Way::Tcp(link) => link.deregister(registry),
+            Way::Whep(viewer) => viewer.session().deregister(registry),
+        }
+    }
+
+    /// When [`Self::drive`] is due, if ever.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.way {
+            Way::Whep(viewer) if !self.stalls() => Some(viewer.deadline()),
+            _ => None,
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub(crate) fn drive(
+        &mut self,
+        now: Instant,
+        clock: &Clock,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        let Way::Whep(viewer) = &mut self.way else {
+            return Ok(());
+        };
+        let books = Books {
+            judge: &mut self.judge,
+            habit: self.habit,
+            clock,
+            tally,
+        };
+        viewer.drive(now, books)
     }
 
     /// Reads what is there. `closed` says that the server closed its side, so that the end must be
@@ -104,7 +149,18 @@ impl Player {
     ) -> anyhow::Result<()> {
         let skims = self.habit == Habit::Count && self.has_joined();
         let stalls = self.habit == Habit::Stall;
-        let link = &mut self.link;
+        let link = match &mut self.way {
+            Way::Tcp(link) => link,
+            Way::Whep(viewer) => {
+                let books = Books {
+                    judge: &mut self.judge,
+                    habit: self.habit,
+                    clock,
+                    tally,
+                };
+                return viewer.on_ready(&mut scratch.read, books);
+            }
+        };
         if skims {
             return skim(link, &mut scratch.discarded, closed, tally);
         }
@@ -128,6 +184,11 @@ impl Player {
             }
         }
         Ok(link.flush()?)
+    }
+
+    /// Whether it has stopped reading.
+    fn stalls(&self) -> bool {
+        self.habit == Habit::Stall && self.has_joined()
     }
 }
 

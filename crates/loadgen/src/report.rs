@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::histogram::Histogram;
 use crate::load::Load;
 use crate::tally::Tally;
+use crate::target::Protocol;
 use crate::usage::Usage;
 
 mod picture;
@@ -105,8 +106,13 @@ pub struct Report {
     pub ran_back: u64,
     /// Bytes that all players read.
     pub bytes: u64,
-    /// Audio and video messages that all players got, from their bytes and the judges' messages.
+    /// Audio and video messages that all players got, from their bytes and the judges' messages; by
+    /// WebRTC it is RTP packets, each counted.
     pub messages: u64,
+    /// What those are: `message` or `packet`.
+    pub unit: &'static str,
+    /// RTP packets that players never got.
+    pub packets_lost: u64,
     /// The server, when its process was given.
     pub server: Option<Server>,
     /// Players that joined while the load was on, when there were to be any.
@@ -133,7 +139,7 @@ pub struct Server {
     pub threads: Vec<(String, f64)>,
     /// Resident memory before the first publisher came, in KiB.
     pub rss_at_start_kib: u64,
-    /// Microseconds of CPU for each message that a player got.
+    /// Microseconds of CPU for each message, or RTP packet, that a player got.
     pub cpu_us_per_message: f64,
     /// Resident memory before the first player joined, in KiB.
     pub rss_before_kib: u64,
@@ -265,6 +271,12 @@ impl Report {
             ran_back: tally.back,
             bytes: tally.bytes,
             messages,
+            unit: if load.played().protocol() == Protocol::Whep {
+                "packet"
+            } else {
+                "message"
+            },
+            packets_lost: tally.lost_packets,
             server,
             late: None,
             ramp: Vec::new(),

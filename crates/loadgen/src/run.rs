@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mio::{Events, Poll};
+use str0m::config::DtlsCert;
 
 use crate::clock::Clock;
 use crate::habit::Habit;
@@ -19,7 +20,9 @@ use crate::mutes;
 use crate::player::{Player, Scratch};
 use crate::publisher::Publisher;
 use crate::report::{Counts, Late, Measured, Progress, Report, Spread, Step};
+use crate::rtc;
 use crate::tally::Tally;
+use crate::timers::Timers;
 use crate::usage::{Thread, Usage};
 
 mod crowd;
@@ -70,6 +73,10 @@ struct Run<'a, W> {
     habits: Vec<Habit>,
     /// When which publisher sends next.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// When which connection has something to do that nobody asks for.
+    timers: Timers,
+    /// What sessions of WebRTC present.
+    certificate: DtlsCert,
     tally: Tally,
     /// Players that wait for their first keyframe.
     waiting: usize,
@@ -117,6 +124,8 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
             players: Vec::new(),
             habits,
             due: BinaryHeap::new(),
+            timers: Timers::default(),
+            certificate: rtc::certificate()?,
             tally: Tally::default(),
             waiting: 0,
             ended: 0,
@@ -246,6 +255,7 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         loop {
             let now = Instant::now();
             self.send(now);
+            self.drive(now);
             if now >= self.next_tick {
                 self.tell(now);
             }
@@ -259,7 +269,8 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
                 continue;
             }
             let next = self.due.peek().map_or(end, |Reverse((due, _))| *due);
-            let wake = end.min(next).min(self.next_tick);
+            let timer = self.timers.next().unwrap_or(end);
+            let wake = end.min(next).min(timer).min(self.next_tick);
             self.serve(wake.saturating_duration_since(now))?;
         }
     }

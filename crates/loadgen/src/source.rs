@@ -37,12 +37,33 @@ impl Default for Shape {
     }
 }
 
+/// What synthetic audio is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sound {
+    /// As bodies of FLV tags.
+    Aac,
+    /// As it is.
+    Opus,
+}
+
+impl Sound {
+    /// Samples of one frame.
+    fn samples(self) -> u64 {
+        match self {
+            Self::Aac => sound::SAMPLES,
+            Self::Opus => sound::opus::SAMPLES,
+        }
+    }
+}
+
 /// A message to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) kind: u8,
     /// Milliseconds from the start of the stream.
     pub(crate) timestamp: u32,
+    /// Since the start of the stream.
+    pub(crate) time: Duration,
     /// When it should go out.
     pub(crate) at: Instant,
 }
@@ -51,6 +72,7 @@ pub(crate) struct Due {
 #[derive(Debug)]
 pub(crate) struct Source {
     shape: Shape,
+    sound: Sound,
     /// What is sent instead of synthetic frames.
     clip: Option<Arc<Clip>>,
     start: Instant,
@@ -59,9 +81,10 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(shape: Shape, clip: Option<Arc<Clip>>, start: Instant) -> Self {
+    pub(crate) fn new(shape: Shape, sound: Sound, clip: Option<Arc<Clip>>, start: Instant) -> Self {
         Self {
             shape,
+            sound,
             clip,
             start,
             video: 0,
@@ -95,6 +118,7 @@ impl Source {
             kind,
             // RTMP's timestamps wrap at 32 bits.
             timestamp: u32::try_from(nanos / 1_000_000 % (1 << 32)).unwrap_or(0),
+            time: Duration::from_nanos(nanos),
             at: self.start + Duration::from_nanos(nanos),
         }
     }
@@ -102,7 +126,7 @@ impl Source {
     fn due_synthetic(&self) -> (u8, u64) {
         let rate = u64::from(self.shape.frame_rate.max(1));
         let video = self.video * 1_000_000_000 / rate;
-        let audio = self.audio * sound::SAMPLES * 1_000_000_000 / sound::RATE;
+        let audio = self.audio * self.sound.samples() * 1_000_000_000 / sound::RATE;
         if self.shape.audio_bitrate > 0 && audio < video {
             (kind::AUDIO, audio)
         } else {
@@ -130,8 +154,11 @@ impl Source {
         if let Some(clip) = &self.clip {
             clip.write(at, out, mark, stamp);
         } else if is_audio {
-            let size = self.shape.audio_bitrate * sound::SAMPLES / sound::RATE / 8;
-            sound::frame(out, bytes(size), mark, stamp);
+            let size = self.shape.audio_bitrate * self.sound.samples() / sound::RATE / 8;
+            match self.sound {
+                Sound::Aac => sound::frame(out, bytes(size), mark, stamp),
+                Sound::Opus => sound::opus::frame(out, bytes(size), mark, stamp),
+            }
         } else {
             let gop = u64::from(self.shape.gop.max(1));
             let (gop, nth) = (number / gop, number % gop);
@@ -158,9 +185,15 @@ mod tests {
 
     #[test]
     fn ten_seconds_have_the_bitrate_and_the_frames_asked_for() {
+        for (sound, audio_frames) in [(Sound::Aac, 469), (Sound::Opus, 500)] {
+            ten_seconds(sound, audio_frames);
+        }
+    }
+
+    fn ten_seconds(sound: Sound, audio_frames: usize) {
         let shape = Shape::default();
         let start = Instant::now();
-        let mut source = Source::new(shape, None, start);
+        let mut source = Source::new(shape, sound, None, start);
         let (mark, mut bits, mut frames) = (Mark::new(), [0, 0], [0, 0]);
         let mut before = start;
         loop {
@@ -176,7 +209,7 @@ mod tests {
             bits[track] += body.len() * 8;
             frames[track] += 1;
         }
-        assert_eq!(frames, [469, 300]);
+        assert_eq!(frames, [audio_frames, 300]);
         for (bits, rate) in bits.into_iter().zip([1_280_000.0, 10_000_000.0]) {
             assert!((bits as f64 / rate - 1.0).abs() < 0.02, "{bits} of {rate}");
         }

@@ -15,6 +15,10 @@ pub(crate) struct Tally {
     pub(crate) judged_bytes: u64,
     /// Messages of the stream that judges read since [`Tally::begin`].
     pub(crate) messages: u64,
+    /// RTP packets that players got since [`Tally::begin`]: by WebRTC each is counted.
+    pub(crate) packets: u64,
+    /// RTP packets that never came, of the whole run.
+    pub(crate) lost_packets: u64,
     /// Frames that never came, of the whole run.
     pub(crate) lost_video: u64,
     pub(crate) lost_audio: u64,
@@ -27,7 +31,8 @@ impl Tally {
     pub(crate) fn begin(&mut self) {
         self.video_delay.clear();
         self.audio_delay.clear();
-        (self.bytes, self.judged_bytes, self.messages) = (0, 0, 0);
+        (self.bytes, self.judged_bytes) = (0, 0);
+        (self.messages, self.packets) = (0, 0);
     }
 
     /// Frames that judges never got.
@@ -35,9 +40,12 @@ impl Tally {
         self.lost_video + self.lost_audio
     }
 
-    /// Messages that all players got: those that judges read, and as many as the bytes of the
-    /// others make at the same size.
+    /// What all players got: packets by WebRTC, and otherwise the messages that judges read and as
+    /// many as the bytes of the others make at the same size.
     pub(crate) fn delivered(&self) -> u64 {
+        if self.packets > 0 {
+            return self.packets;
+        }
         let delivered = u128::from(self.bytes) * u128::from(self.messages);
         let delivered = delivered / u128::from(self.judged_bytes.max(1));
         u64::try_from(delivered).unwrap_or(u64::MAX)
@@ -57,6 +65,8 @@ mod tests {
             ..Tally::default()
         };
         assert_eq!(tally.delivered(), 70);
+        tally.packets = 9;
+        assert_eq!(tally.delivered(), 9);
         tally.begin();
         assert_eq!(tally.delivered(), 0);
     }

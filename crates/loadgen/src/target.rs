@@ -15,12 +15,21 @@ pub enum Protocol {
     HttpFlv,
     /// FLV by a WebSocket; plays.
     WsFlv,
+    /// WebRTC; plays (draft-ietf-wish-whep).
+    Whep,
+    /// WebRTC; publishes (RFC 9725).
+    Whip,
 }
 
 impl Protocol {
     /// Whether publishers speak it.
     pub fn publishes(self) -> bool {
-        self == Self::Rtmp
+        matches!(self, Self::Rtmp | Self::Whip)
+    }
+
+    /// Whether players speak it.
+    pub fn plays(self) -> bool {
+        self != Self::Whip
     }
 
     /// What its URL starts with.
@@ -28,7 +37,7 @@ impl Protocol {
         match self {
             Self::Rtmp => "rtmp",
             Self::WsFlv => "ws",
-            Self::HttpFlv => "http",
+            Self::HttpFlv | Self::Whep | Self::Whip => "http",
         }
     }
 
@@ -37,6 +46,8 @@ impl Protocol {
         match self {
             Self::Rtmp => "",
             Self::HttpFlv | Self::WsFlv => ".flv",
+            Self::Whep => "/whep",
+            Self::Whip => "/whip",
         }
     }
 
@@ -67,7 +78,10 @@ pub struct Target {
 #[non_exhaustive]
 pub enum TargetError {
     /// None of the forms.
-    #[error("expected rtmp://host[:port]/app/name, or http://host[:port]/app/name.flv (or ws://)")]
+    #[error(
+        "expected rtmp://host[:port]/app/name, http://host[:port]/app/name.flv (or ws://), \
+         http://host[:port]/app/name/whep or http://host[:port]/app/name/whip"
+    )]
     Form,
     /// The host has no address.
     #[error("cannot find the host {0}")]
@@ -137,7 +151,13 @@ impl FromStr for Target {
     fn from_str(url: &str) -> Result<Self, TargetError> {
         let (scheme, rest) = url.split_once("://").ok_or(TargetError::Form)?;
         let (rest, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
-        let known = [Protocol::HttpFlv, Protocol::WsFlv, Protocol::Rtmp];
+        let known = [
+            Protocol::Whep,
+            Protocol::Whip,
+            Protocol::HttpFlv,
+            Protocol::WsFlv,
+            Protocol::Rtmp,
+        ];
         let mut found = known.into_iter().filter_map(|protocol| {
             let path = rest.strip_suffix(protocol.suffix())?;
             (protocol.scheme() == scheme).then_some((protocol, path))
@@ -205,6 +225,16 @@ mod tests {
                 "/live/a3.flv",
             ),
             (
+                "http://127.0.0.1/live/a/whep?key=a/whip",
+                Protocol::Whep,
+                "/live/a3/whep?key=a/whip",
+            ),
+            (
+                "http://127.0.0.1/live/a/whip",
+                Protocol::Whip,
+                "/live/a3/whip",
+            ),
+            (
                 "rtmp://127.0.0.1/live/a.flv",
                 Protocol::Rtmp,
                 "/live/a.flv3",
@@ -225,6 +255,8 @@ mod tests {
         for url in [
             "http://127.0.0.1/live/a",
             "https://127.0.0.1/live/a.flv",
+            "ws://127.0.0.1/live/a/whep",
+            "http://127.0.0.1/live/whep",
             "http://127.0.0.1/live/.flv",
             "rtmp://127.0.0.1/live",
             "rtmp:///live/a",

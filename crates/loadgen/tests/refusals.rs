@@ -22,6 +22,7 @@ fn server(answer: &'static str) -> SocketAddr {
             let mut socket = socket.unwrap();
             let mut request = Vec::new();
             let mut part = [0; 4096];
+            // The head, and an offer behind it if there is one.
             while !String::from_utf8_lossy(&request).contains("\r\n\r\n") {
                 let read = socket.read(&mut part).unwrap();
                 request.extend_from_slice(&part[..read]);
@@ -56,7 +57,7 @@ fn play(protocol: Protocol, address: SocketAddr) -> Report {
     lockgate_loadgen::run(&load, |_| ControlFlow::Continue(())).unwrap()
 }
 
-const PLAYING: [Protocol; 2] = [Protocol::HttpFlv, Protocol::WsFlv];
+const PLAYING: [Protocol; 3] = [Protocol::HttpFlv, Protocol::WsFlv, Protocol::Whep];
 
 #[test]
 fn players_that_are_refused_are_counted_and_the_reason_is_told() {
@@ -102,10 +103,36 @@ fn an_answer_that_is_no_media_is_told() {
             "HTTP/1.1 101 Switching Protocols\r\n\r\n\u{7f}\u{7f}\u{7f}\u{7f}",
             "the server",
         ),
+        (
+            Protocol::Whep,
+            "HTTP/1.1 201 Created\r\ncontent-length: 5\r\n\r\nhello",
+            "the server's SDP",
+        ),
+        (
+            Protocol::Whep,
+            "HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n",
+            "the server's SDP",
+        ),
     ] {
         let failure = play(protocol, server(answer)).failure.unwrap();
         assert!(failure.contains(told), "{answer:?}: {failure}");
     }
+}
+
+#[test]
+fn a_publisher_that_is_refused_ends_the_run_with_the_reason() {
+    let answer = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 9\r\n\r\nkey_wrong";
+    let load = Load {
+        players: 0,
+        ..load(Protocol::Whip, server(answer))
+    };
+    let error = lockgate_loadgen::run(&load, |_| ControlFlow::Continue(())).unwrap_err();
+    let told = format!("{error:#}");
+    assert!(
+        told.contains("nobody could publish to http://127.0.0.1:"),
+        "{told}"
+    );
+    assert!(told.contains("401 Unauthorized: key_wrong"), "{told}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Progress and reports as people read them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::{Late, Progress, Report, Spread};
 
@@ -64,7 +64,10 @@ impl fmt::Display for Report {
         line("video delay", spread(self.video_delay_ms))?;
         line("audio delay", spread(self.audio_delay_ms))?;
         line("first keyframe", spread(self.first_frame_ms))?;
-        let lost = format!("{} video, {} audio", self.video_lost, self.audio_lost);
+        let mut lost = format!("{} video, {} audio", self.video_lost, self.audio_lost);
+        if self.unit == "packet" {
+            write!(lost, ", {} RTP packets", self.packets_lost)?;
+        }
         line("frames lost", lost)?;
         line("went back", self.ran_back.to_string())?;
         let rate = self.bytes as f64 * 8.0 / self.seconds.max(f64::MIN_POSITIVE) / 1e6;
@@ -72,16 +75,17 @@ impl fmt::Display for Report {
         line(
             "received",
             format!(
-                "{megabytes:.1} MB, {rate:.0} Mbit/s, {} messages",
-                self.messages
+                "{megabytes:.1} MB, {rate:.0} Mbit/s, {} {}s",
+                self.messages, self.unit
             ),
         )?;
         if let Some(server) = &self.server {
-            let (cpu, each) = (server.cpu_percent, server.cpu_us_per_message);
-            line(
-                "server CPU",
-                format!("{cpu:.1} % of a core, {each:.2} us a message"),
-            )?;
+            let mut cpu = format!("{:.1} % of a core", server.cpu_percent);
+            if self.messages > 0 {
+                let each = server.cpu_us_per_message;
+                write!(cpu, ", {each:.2} us a {}", self.unit)?;
+            }
+            line("server CPU", cpu)?;
             if let [_, _, ..] = server.threads.as_slice() {
                 let threads = server.threads.iter();
                 let threads = threads.map(|(name, percent)| format!("{name} {percent:.1} %"));

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::member::{Desk, News};
 use crate::client::{Client, Role, Said};
 use crate::clock::Clock;
-use crate::source::{Shape, Source};
+use crate::source::{Shape, Sound, Source};
 use crate::target::{Protocol, Target};
 
 /// Bytes of one read.
@@ -28,7 +28,7 @@ pub(crate) async fn publish(
 ) -> anyhow::Result<()> {
     let (mut socket, mut client) = start(Role::Publish, url).await?;
     let clock = Clock::new();
-    let mut source = Source::new(shape, None, Instant::now());
+    let mut source = Source::new(shape, Sound::Aac, None, Instant::now());
     for (kind, header) in source.headers() {
         client.send(kind, 0, &header);
     }
