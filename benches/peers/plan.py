@@ -7,6 +7,7 @@ from servers import Lockgate
 
 OURS = "Lockgate"
 NGINX = "nginx-rtmp"
+NMS = "node-media-server"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Scenario:
     spin: bool = True
     # The first round says all there is to say.
     once: bool = False
+    # By what is published and played; nothing is played where nobody watches.
+    publish: str = "rtmp"
+    play: str = "rtmp"
 
     def servers(self, peers):
         """The servers, with the name that each has in results."""
@@ -49,8 +53,8 @@ SCENARIOS = {
     ),
     "rooms": Scenario("200 streams, 5 players each", "rooms", peers=EVERYBODY),
     "capacity": Scenario("1 stream, more and more players", "capacity"),
-    "publishers": Scenario("400 publishers, no player", "publishers", peers=EVERYBODY),
-    "streams": Scenario("50 publishers at 1 Mbit/s, no player", "streams", peers=EVERYBODY, once=True),
+    "publishers": Scenario("400 publishers, no player", "publishers", peers=EVERYBODY, play=""),
+    "streams": Scenario("50 publishers at 1 Mbit/s, no player", "streams", peers=EVERYBODY, once=True, play=""),
     "mutes": Scenario("1 stream, 2,500 players, most of them muted", "mutes", peers=()),
     "one-stream-one": Scenario("1 stream, 2,500 players that sleep", "one-stream", peers=(), spin=False),
     "one-stream-both": Scenario(
@@ -61,6 +65,12 @@ SCENARIOS = {
         "200 streams, 5 players each that sleep, both cores", "rooms", peers=(), both_cores=True, spin=False
     ),
     "storm": Scenario("500 players, then 2,000 join in two seconds", "storm"),
+    "whep": Scenario("1 stream, 200 viewers by WHEP", "whep", peers=(), play="whep"),
+    "flv": Scenario("1 stream, 500 players of FLV over HTTP", "flv", peers=("nms",), play="flv"),
+    "whip": Scenario("20 publishers by WHIP, no player", "whip", peers=(), publish="whip", play=""),
+    "whip-watched": Scenario(
+        "20 publishers by WHIP, 5 viewers by WHEP each", "whip-watched", peers=(), publish="whip", play="whep"
+    ),
 }
 
 
@@ -95,6 +105,16 @@ def cpu(report):
 
 def percent(report):
     return report["server"]["cpu_percent"]
+
+
+def of_audio(percentile):
+    """A percentile of audio's delay: none where audio was coded anew on its way, which hides when it was sent."""
+
+    def value(report):
+        delay = report["audio_delay_ms"]
+        return delay[percentile] if delay["count"] else None
+
+    return value
 
 
 def p50(report):
@@ -137,10 +157,14 @@ def disturbed(report):
 
 
 class Verdict:
-    """Collects what a row measured; met when every part is."""
+    """Collects what a row measured; met when every part is. Of a row without a goal nothing is said."""
 
-    def __init__(self):
-        self.parts, self.met = [], True
+    def __init__(self, met=True):
+        self.parts, self.met = [], met
+
+    def say(self, text, value):
+        """A figure that no goal is for."""
+        return self.part(text, value, True)
 
     def at_most(self, text, value, bound):
         return self.part(text, value, value is not None and bound is not None and value <= bound)
@@ -234,6 +258,37 @@ def row_10(r):
     )
 
 
+def row_11(r):
+    ours = lambda value: r.median("whep", OURS, value)
+    return (
+        Verdict()
+        .at_most("{:.2f} µs", ours(cpu), 1.2)
+        .at_most("{:.0f} KB", ours(player_kib), 150)
+        .say("p50 {:.2f} ms", ours(p50))
+        .say("p99 {:.1f} ms", ours(p99))
+    )
+
+
+def row_12(r):
+    ours, nms = (lambda value: r.median("flv", OURS, value)), (lambda value: r.median("flv", NMS, value))
+    return (
+        Verdict(None)
+        .say(f"{{:.2f}} µs of {nms(cpu) or 0:.2f}", ours(cpu))
+        .say(f"p99 {{:.1f}} ms of {nms(p99) or 0:.1f}", ours(p99))
+        .say(f"{{:.1f}} KB a player of {nms(player_kib) or 0:.1f}", ours(player_kib))
+    )
+
+
+def row_13(r):
+    return (
+        Verdict(None)
+        .say("unwatched {:.1f} % of a core", r.median("whip", OURS, percent))
+        .say("{:.2f} MB a stream", over(r.median("whip", OURS, stream_kib), 1024))
+        .say("watched {:.1f} %", r.median("whip-watched", OURS, percent))
+        .say("p99 {:.1f} ms", r.median("whip-watched", OURS, p99))
+    )
+
+
 @dataclass(frozen=True)
 class Row:
     work: str
@@ -271,4 +326,7 @@ ROWS = {
         ("one-stream", "storm"),
         row_10,
     ),
+    11: Row("1 stream × 200 viewers by WHEP", "CPU ≤ 1.2 µs a packet; ≤ 150 KB a viewer", ("whep",), row_11),
+    12: Row("1 stream × 500 players of FLV over HTTP", "none: beside node-media-server", ("flv",), row_12),
+    13: Row("20 publishers by WHIP, unwatched and × 5 viewers by WHEP", "none", ("whip", "whip-watched"), row_13),
 }

@@ -22,7 +22,7 @@ from servers import HOME, PEERS, ROOT, TARGET, Lockgate, Running, Trouble, say
 FILES = 20000
 
 HELP = """\
-make bench-peers                         the whole table, some 35 minutes, into docs/benchmarks.md
+make bench-peers                         the whole table, some 40 minutes, into docs/benchmarks.md
 make bench-peers ROWS="1 4"              these rows only; a part of the table goes to target/peers
 make bench-peers ROUNDS=1                one round instead of three
 make bench-peers PEERS="nginx nms xiu"   xiu as well (cargo builds it first)
@@ -82,7 +82,7 @@ def cores():
 class Bench:
     def __init__(self):
         self.rounds = environment("ROUNDS", "3", int)
-        self.rows = environment("ROWS", "1 2 3 4 5 6 7 8 9 10", rows)
+        self.rows = environment("ROWS", " ".join(map(str, ROWS)), rows)
         self.peers = environment("PEERS", "nginx nms", peers)
         self.duration = environment("DURATION", "0", float)
         self.scale = environment("SCALE", "1", float)
@@ -137,7 +137,8 @@ class Bench:
                 *("--pid", running.pid, "--api", f"127.0.0.1:{running.http}"),
                 *(["--spin"] if scenario.spin else []),
                 *self.scaled(scenario.preset),
-                f"rtmp://127.0.0.1:{running.port}/live/load",
+                *(["--play", running.url(scenario.play)] if scenario.play else []),
+                running.url(scenario.publish),
             ]
             # A loadgen that hangs must not hang the bench; a ramp takes minutes.
             try:
@@ -168,11 +169,11 @@ def brief(report):
     server, delay = report["server"], report["video_delay_ms"]
     words = [f"CPU {server['cpu_percent']:.0f} %"]
     if report["messages"]:
-        words.append(f"{server['cpu_us_per_message']:.2f} us a message")
+        words.append(f"{server['cpu_us_per_message']:.2f} us a {report['unit']}")
         words.append(f"p50 {delay['p50']:.2f} p99 {delay['p99']:.2f} ms")
         words.append(f"{server['rss_kib_per_player']:.1f} KiB a player")
     lost = report["video_lost"] + report["audio_lost"]
-    for count, what in ((lost, "frames lost"), (report["behind"], "behind"), (report["ended"], "ended")):
+    for count, what in ((lost, "frames lost"), (report["packets_lost"], "packets lost"), (report["behind"], "behind"), (report["ended"], "ended")):
         if count:
             words.append(f"{count} {what}")
     if report["ramp"]:
@@ -200,7 +201,7 @@ def show(raw):
     for number in raw["rows"]:
         row = ROWS[number]
         verdict = row.verdict(results)
-        met = {True: "met", False: "NOT MET", None: "not measured"}[verdict.met]
+        met = {True: "met", False: "NOT MET", None: "–"}[verdict.met]
         say(f"row {number:2}  {met:12}  {row.work}: {'; '.join(verdict.parts)}  (goal: {row.goal})")
 
 

@@ -98,6 +98,7 @@ class Lockgate(Server):
         sets = {
             "rtmp.listen": f"127.0.0.1:{port}",
             "http.listen": f"127.0.0.1:{http}",
+            "webrtc.listen": "127.0.0.1:0",
             "log.filter": "warn",
             **LIMITS,
             **self.settings,
@@ -234,6 +235,13 @@ class Running:
     def __init__(self, server, cores, folder):
         self.server, self.cores, self.folder = server, cores, folder
         self.port, self.http = free_port(), free_port()
+
+    def url(self, protocol):
+        """Where the load publishes or plays by a protocol: our paths are node-media-server's too."""
+        if protocol == "rtmp":
+            return f"rtmp://127.0.0.1:{self.port}/live/load"
+        suffix = {"flv": ".flv", "whep": "/whep", "whip": "/whip"}[protocol]
+        return f"http://127.0.0.1:{self.http}/live/load{suffix}"
 
     def __enter__(self):
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -10,7 +10,7 @@ use clap::Command;
 use toml::{Table, Value};
 
 /// Presets that come with the command.
-const BUILT_IN: [(&str, &str); 10] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("one-stream", include_str!("../presets/one-stream.toml")),
     ("thousand", include_str!("../presets/thousand.toml")),
     ("rooms", include_str!("../presets/rooms.toml")),
@@ -20,7 +20,10 @@ const BUILT_IN: [(&str, &str); 10] = [
     ("mutes", include_str!("../presets/mutes.toml")),
     ("joins", include_str!("../presets/joins.toml")),
     ("storm", include_str!("../presets/storm.toml")),
+    ("whep", include_str!("../presets/whep.toml")),
     ("flv", include_str!("../presets/flv.toml")),
+    ("whip", include_str!("../presets/whip.toml")),
+    ("whip-watched", include_str!("../presets/whip-watched.toml")),
 ];
 
 /// The names of [`BUILT_IN`], for the help.
