@@ -1,11 +1,13 @@
-//! WebRTC peers: one port for all of them, ICE, DTLS and SRTP by str0m, H.264 into RTP.
+//! WebRTC peers: one port for all of them, ICE, DTLS and SRTP by str0m, pictures into RTP.
 //!
 //! Ingest and egress use it without knowing of each other. Invariants: a datagram reaches no
 //! session but the one that its sender proved to belong to; what a peer sends fills no queue
 //! without bound; a session's traces on the port go with its [`Registration`].
 
+pub mod av1;
 mod candidates;
 pub mod h264;
+pub mod h265;
 mod metrics;
 mod outbox;
 pub mod peer;
@@ -14,6 +16,7 @@ mod routes;
 pub mod session;
 pub mod stun;
 mod tcp;
+pub mod vp9;
 
 pub use outbox::Outbox;
 pub use peer::{Answered, Frame, Happening, Line, OfferError, Packet, Peer, Report, Role};
