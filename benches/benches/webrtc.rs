@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lockgate_rtc::{Answered, Line, Listener, Outbox, Packet, Peer, Role, Settings};
+use lockgate_rtc::{Answered, Format, Line, Listener, Outbox, Packet, Peer, Role, Settings};
 use prometheus::Registry;
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
@@ -107,7 +107,7 @@ async fn connect() -> Viewer {
 impl Viewer {
     fn frame(&mut self) {
         self.frame += 1;
-        let payload_type = self.line.payload_type(None).unwrap();
+        let payload_type = self.line.payload_type(Format::H264(None)).unwrap();
         let now = Instant::now();
         for at in 1..=PACKETS {
             self.sequence += 1;

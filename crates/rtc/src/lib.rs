@@ -6,6 +6,7 @@
 
 pub mod av1;
 mod candidates;
+mod format;
 pub mod h264;
 pub mod h265;
 mod metrics;
@@ -18,6 +19,7 @@ pub mod stun;
 mod tcp;
 pub mod vp9;
 
+pub use format::Format;
 pub use outbox::Outbox;
 pub use peer::{Answered, Frame, Happening, Line, OfferError, Packet, Peer, Report, Role};
 pub use port::{Listener, Port, Settings};

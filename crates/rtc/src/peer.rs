@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use str0m::bwe::BweKind;
 use str0m::change::SdpOffer;
-use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid, Pt};
 use str0m::net::{DatagramRecv, Protocol, Receive, TcpType};
 use str0m::rtp::RtpWrite;
@@ -16,6 +15,7 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::format::{self, Format};
 use crate::outbox::Outbox;
 use crate::port::Port;
 use crate::routes::{Datagram, Path, Registration};
@@ -59,7 +59,10 @@ pub enum OfferError {
     #[error("the body is no SDP offer that can be answered: {0}")]
     Bad(String),
     /// Nothing in it goes the right way in a codec that both sides have.
-    #[error("the offer has neither H.264 (packetization mode 1) nor Opus in the right direction")]
+    #[error(
+        "the offer has none of H.264 (packetization mode 1), H.265, VP9, AV1 and Opus in the right \
+         direction"
+    )]
     NoCommonCodec,
 }
 
@@ -67,19 +70,17 @@ pub enum OfferError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     mid: Mid,
-    /// Payload types in the peer's order, with `profile-level-id` where it is H.264.
-    formats: Vec<(Pt, Option<u32>)>,
+    /// Payload types in the peer's order, and what they carry.
+    formats: Vec<(Pt, Format)>,
 }
 
 impl Line {
-    /// The payload type for a stream of this profile: the peer's own kin of it, or its first, as
-    /// decoders take more than they name.
-    pub fn payload_type(&self, profile_level_id: Option<u32>) -> Option<Pt> {
-        let profile = |id: u32| id >> 16;
-        let kin = self.formats.iter().find(|(_, offered)| {
-            offered.is_some() && offered.map(profile) == profile_level_id.map(profile)
-        });
-        kin.or(self.formats.first()).map(|&(pt, _)| pt)
+    /// The payload type for a stream of this format: the peer's own kin of it, or its first that
+    /// takes it. `None` where the peer does not.
+    pub fn payload_type(&self, stream: Format) -> Option<Pt> {
+        let mut taking = self.formats.iter().filter(|(_, it)| it.takes(stream));
+        let kin = taking.clone().find(|(_, it)| it.is_kin(stream));
+        kin.or_else(|| taking.next()).map(|&(pt, _)| pt)
     }
 }
 
@@ -121,33 +122,20 @@ impl fmt::Debug for Peer {
     }
 }
 
-fn config(port: &Port, role: Role) -> RtcConfig {
+fn config(port: &Port, role: Role, newer: bool) -> RtcConfig {
     let mut config = RtcConfig::new()
         .set_ice_lite(true)
         .set_dtls_cert(port.certificate.clone())
         .clear_codecs()
         .enable_opus(true, false)
         .set_send_buffer_video(RESEND_PACKETS);
+    format::add_h264(&mut config);
+    if newer {
+        format::add_newer(&mut config);
+    }
     match role {
         Role::Send => config = config.set_rtp_mode(true).set_stats_interval(Some(REPORTS)),
         Role::Receive => {}
-    }
-    // One of each profile, all in packetization mode 1. The level is what a decoder must cope
-    // with: 5.1 is 4K at 30 frames a second.
-    let profiles = [
-        (102, 103, 0x42_e033),
-        (104, 105, 0x4d_0033),
-        (106, 107, 0x64_0033),
-        (108, 109, 0x42_0033),
-    ];
-    for (pt, resend, profile) in profiles {
-        let codecs = config.codec_config();
-        codecs.add_h264(
-            Pt::new_with_value(pt),
-            Some(Pt::new_with_value(resend)),
-            true,
-            profile,
-        );
     }
     config
 }
@@ -181,8 +169,25 @@ impl Answered {
                 "it has more than {MAX_LINES} media lines"
             )));
         }
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| bad(&error))?;
-        let mut rtc = config(port, role).build(now);
+        match (role, Self::with(offer, role, port, now, role == Role::Send)) {
+            // Every player takes H.264: who has it publishes it, whatever it likes better.
+            (Role::Receive, Err(OfferError::NoCommonCodec)) => {}
+            (Role::Receive, Ok(answered)) if answered.video.is_none() => {}
+            (_, answered) => return answered,
+        }
+        Self::with(offer, role, port, now, true)
+    }
+
+    fn with(
+        text: &str,
+        role: Role,
+        port: &Arc<Port>,
+        now: Instant,
+        newer: bool,
+    ) -> Result<Self, OfferError> {
+        let bad = |error: &dyn fmt::Display| OfferError::Bad(error.to_string());
+        let offer = SdpOffer::from_sdp_string(text).map_err(|error| bad(&error))?;
+        let mut rtc = config(port, role, newer).build(now);
         for address in port.candidates.iter() {
             let udp = Candidate::host(address, "udp").map_err(|error| bad(&error))?;
             let tcp = Candidate::builder()
@@ -241,6 +246,12 @@ impl Answered {
     pub fn has_video(&self) -> bool {
         self.video.is_some()
     }
+
+    /// Whether a stream's video of this format can be sent.
+    pub fn takes(&self, format: Format) -> bool {
+        let line = self.video.as_ref();
+        line.is_some_and(|line| line.payload_type(format).is_some())
+    }
 }
 
 type Lines = (Option<Line>, Option<Line>);
@@ -271,7 +282,7 @@ fn lines(rtc: &Rtc, answer: &str, role: Role) -> Lines {
     lines
 }
 
-fn formats(rtc: &Rtc, mid: Mid) -> Vec<(Pt, Option<u32>)> {
+fn formats(rtc: &Rtc, mid: Mid) -> Vec<(Pt, Format)> {
     let Some(media) = rtc.media(mid) else {
         return Vec::new();
     };
@@ -281,8 +292,7 @@ fn formats(rtc: &Rtc, mid: Mid) -> Vec<(Pt, Option<u32>)> {
         .iter()
         .filter_map(|pt| common.iter().find(|params| params.pt() == *pt));
     params
-        .filter(|params| matches!(params.spec().codec, Codec::H264 | Codec::Opus))
-        .map(|params| (params.pt(), params.spec().format.profile_level_id))
+        .filter_map(|params| Some((params.pt(), Format::of(&params.spec())?)))
         .collect()
 }
 
@@ -461,8 +471,10 @@ impl Peer {
 /// A frame that a peer sent, put together and in order.
 #[derive(Debug)]
 pub struct Frame {
-    /// H.264 as a byte stream, rather than an Opus packet.
+    /// A picture rather than an Opus packet.
     pub video: bool,
+    /// What it is: H.264 and H.265 come as byte streams, AV1 as OBUs with their sizes.
+    pub format: Format,
     /// Its RTP time, which does not wrap.
     pub time: u64,
     /// Ticks a second of that.
@@ -488,18 +500,15 @@ pub struct Report {
 
 impl Frame {
     fn of(data: MediaData) -> Option<Self> {
-        let video = match data.params.spec().codec {
-            Codec::H264 => true,
-            Codec::Opus => false,
-            _ => return None,
-        };
+        let format = Format::of(&data.params.spec())?;
         let report = data.last_sender_info.map(|info| Report {
             clock: info.ntp_time,
             // The low bits are what the report said.
             time: low(info.rtp_time.numer()),
         });
         Some(Self {
-            video,
+            video: format != Format::Opus,
+            format,
             time: data.time.numer(),
             rate: data.time.denom(),
             received: data.network_time,

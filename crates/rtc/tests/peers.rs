@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockgate_rtc::{
-    Answered, Happening, Listener, OfferError, Outbox, Packet, Peer, Port, Role, Settings, h264,
+    Answered, Format, Happening, Listener, OfferError, Outbox, Packet, Peer, Port, Role, Settings,
+    h264,
 };
 use prometheus::Registry;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
@@ -239,7 +240,7 @@ async fn sends(tcp: bool) {
     let mut session = Session::open(tcp, Role::Send);
     session.connect().await;
     let line = session.peer.video().unwrap().clone();
-    let payload_type = line.payload_type(Some(0x42_e01f)).unwrap();
+    let payload_type = line.payload_type(Format::H264(Some(0x42_e01f))).unwrap();
     let payloads = keyframe();
     let mut sequence = 10;
     for frame in 0..5 {
