@@ -15,6 +15,7 @@ pub mod peer;
 mod port;
 mod routes;
 pub mod session;
+mod sources;
 pub mod stun;
 mod tcp;
 pub mod vp9;

@@ -19,6 +19,7 @@ use crate::format::{self, Format};
 use crate::outbox::Outbox;
 use crate::port::Port;
 use crate::routes::{Datagram, Path, Registration};
+use crate::sources::Sources;
 use crate::stun;
 
 /// A peer has this long from its offer to the end of its DTLS handshake.
@@ -82,6 +83,11 @@ impl Line {
         let kin = taking.clone().find(|(_, it)| it.is_kin(stream));
         kin.or_else(|| taking.next()).map(|&(pt, _)| pt)
     }
+
+    fn payload_types(&self) -> (Mid, Vec<u8>) {
+        let payload_types = self.formats.iter().map(|(pt, _)| **pt);
+        (self.mid, payload_types.collect())
+    }
 }
 
 /// What happened to a peer.
@@ -114,6 +120,7 @@ pub struct Peer {
     connect_by: Option<Instant>,
     audio: Option<Line>,
     video: Option<Line>,
+    unnamed: Sources,
 }
 
 impl fmt::Debug for Peer {
@@ -147,6 +154,7 @@ pub struct Answered {
     now: Instant,
     audio: Option<Line>,
     video: Option<Line>,
+    unnamed: Sources,
     /// The answer, as SDP.
     pub answer: String,
 }
@@ -201,6 +209,8 @@ impl Answered {
         }
         let answer = rtc.sdp_api().accept_offer(offer);
         let answer = answer.map_err(|error| bad(&error))?.to_sdp_string();
+        // A line that is refused names a format all the same (RFC 8866 §5.14).
+        let answer = answer.replace("SAVPF \r\n", "SAVPF 0\r\n");
         let (audio, video) = lines(&rtc, &answer, role);
         if audio.is_none() && video.is_none() {
             return Err(OfferError::NoCommonCodec);
@@ -211,12 +221,20 @@ impl Answered {
         {
             stream.set_rtx_cache(RESEND_PACKETS, RESEND_FOR, Some(RESEND_SHARE));
         }
+        let unnamed = match role {
+            Role::Send => Sources::default(),
+            Role::Receive => {
+                let lines = audio.iter().chain(&video).map(Line::payload_types);
+                Sources::of(text, &lines.collect::<Vec<_>>())
+            }
+        };
         Ok(Self {
             rtc,
             port: Arc::clone(port),
             now,
             audio,
             video,
+            unnamed,
             answer,
         })
     }
@@ -234,6 +252,7 @@ impl Answered {
             connect_by: Some(self.now + CONNECT),
             audio: self.audio,
             video: self.video,
+            unnamed: self.unnamed,
         }
     }
 
@@ -339,6 +358,12 @@ impl Peer {
                 return;
             }
             self.sources += 1;
+        }
+        if let Some((mid, source)) = self.unnamed.find(bytes) {
+            let mut api = self.rtc.direct_api();
+            // Such a line has no RTX that could be asked for.
+            api.expect_stream_rx(source.into(), None, mid, None)
+                .suppress_nack(true);
         }
         if self.rtc.handle_input(input).is_err() {
             return;
