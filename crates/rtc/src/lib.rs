@@ -11,6 +11,7 @@ pub mod h264;
 pub mod h265;
 mod metrics;
 mod outbox;
+mod payload_types;
 pub mod peer;
 mod port;
 mod routes;

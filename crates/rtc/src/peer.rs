@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::format::{self, Format};
 use crate::outbox::Outbox;
+use crate::payload_types;
 use crate::port::Port;
 use crate::routes::{Datagram, Path, Registration};
 use crate::sources::Sources;
@@ -175,6 +176,11 @@ impl Answered {
         if offer.lines().filter(|it| it.starts_with("m=")).count() > MAX_LINES {
             return Err(bad(&format_args!(
                 "it has more than {MAX_LINES} media lines"
+            )));
+        }
+        if let Some(pt) = payload_types::ambiguous(offer) {
+            return Err(bad(&format_args!(
+                "payload type {pt} stands for two formats"
             )));
         }
         match (role, Self::with(offer, role, port, now, role == Role::Send)) {
