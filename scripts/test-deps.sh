@@ -33,9 +33,14 @@ has shellcheck || want shellcheck
 has gst-launch-1.0 || want gstreamer1.0-tools
 has_elements videotestsrc || want gstreamer1.0-plugins-base
 has_elements flvmux || want gstreamer1.0-plugins-good
-has_elements rtmpsink rtmpsrc rtmp2sink rtmp2src || want gstreamer1.0-plugins-bad
+has_elements rtmpsink rtmpsrc rtmp2sink rtmp2src webrtcbin || want gstreamer1.0-plugins-bad
 has_elements x264enc || want gstreamer1.0-plugins-ugly
-has_elements avenc_aac || want gstreamer1.0-libav
+has_elements avenc_aac avdec_h265 || want gstreamer1.0-libav
+gst-inspect-1.0 --exists --atleast-version=0.1 nicesrc 2>/dev/null || want gstreamer1.0-nice
+if ! /usr/bin/python3 -c "import gi; gi.require_version('GstWebRTC', '1.0')" 2>/dev/null; then
+    want python3-gi
+    want gir1.2-gst-plugins-bad-1.0
+fi
 
 newer_ffmpeg_missing() { ! compgen -G "$tools/imageio_ffmpeg/binaries/ffmpeg-*" >/dev/null; }
 token_builder_missing() { [[ ! -d $tools/agora_token_builder ]]; }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lockgate_rtc::{Answered, Heading, Listener, Outbox, Payloads, Peer, Role, Settings};
+use lockgate_rtc::{Answered, Format, Heading, Listener, Outbox, Payloads, Peer, Role, Settings};
 use prometheus::Registry;
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
@@ -91,7 +91,11 @@ async fn connect() -> Viewer {
         let mut buffer = [0; 4096];
         while socket.recv(&mut buffer).is_ok() {}
     });
-    let payload_type = *peer.video().unwrap().payload_type(None).unwrap();
+    let payload_type = *peer
+        .video()
+        .unwrap()
+        .payload_type(Format::H264(None))
+        .unwrap();
     Viewer {
         peer,
         out,

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lockgate_rtc::{
-    Answered, Datagram, Heading, Listener, Outbox, Payloads, Peer, Port, Role, Settings,
+    Answered, Datagram, Format, Heading, Listener, Outbox, Payloads, Peer, Port, Role, Settings,
 };
 use prometheus::Registry;
 use str0m::change::SdpAnswer;
@@ -197,12 +197,16 @@ impl Node {
                     wallclock: now,
                 };
                 for _ in 0..frames {
-                    let of = *peer.video().unwrap().payload_type(None).unwrap();
+                    let of = *peer
+                        .video()
+                        .unwrap()
+                        .payload_type(Format::H264(None))
+                        .unwrap();
                     peer.send_video(heading(of, 90), &self.frame, now, &mut self.out);
                     self.packets += FRAME.len() as u64;
                 }
                 for _ in 0..sounds {
-                    let of = *peer.audio().unwrap().payload_type(None).unwrap();
+                    let of = *peer.audio().unwrap().payload_type(Format::Opus).unwrap();
                     peer.send_audio(heading(of, 48), &self.sound);
                     self.packets += 1;
                 }

@@ -44,9 +44,11 @@ export default async function whep({ page, origin, args }) {
 
         const look = async () => {
             const sample = { at: (performance.now() - started) / 1000, state: peer.connectionState };
-            for (const stat of (await peer.getStats()).values()) {
+            const stats = await peer.getStats();
+            for (const stat of stats.values()) {
                 if (stat.type !== 'inbound-rtp') continue;
                 sample[stat.kind] = {
+                    codec: stats.get(stat.codecId)?.mimeType,
                     packets: stat.packetsReceived,
                     lost: stat.packetsLost,
                     decoded: stat.framesDecoded,

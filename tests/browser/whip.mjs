@@ -1,17 +1,19 @@
-// Publishes the fake camera and microphone by WHIP until it is told to stop: { url, key, seconds }.
+// Publishes the fake camera and microphone by WHIP until it is told to stop: { url, key, seconds,
+// codec }.
 // Prints { status } once it is connected, and returns what it sent.
 export default async function whip({ page, origin, args }) {
     await page.goto(origin);
     await page.exposeFunction('say', (text) => console.log(text));
-    return page.evaluate(async ({ url, key, seconds, media = { audio: true, video: true } }) => {
+    return page.evaluate(async ({ url, key, seconds, codec = 'h264', media = { audio: true, video: true } }) => {
         const stream = await navigator.mediaDevices.getUserMedia(media);
         const peer = new RTCPeerConnection();
         for (const track of stream.getTracks()) {
             const { sender } = peer.addTransceiver(track, { direction: 'sendonly', streams: [stream] });
             if (track.kind === 'video') {
                 const codecs = RTCRtpReceiver.getCapabilities('video').codecs;
-                const h264 = codecs.filter(({ mimeType }) => /h264|rtx/i.test(mimeType));
-                peer.getTransceivers().find((it) => it.sender === sender).setCodecPreferences(h264);
+                const wanted = new RegExp(`${codec}|rtx`, 'i');
+                const these = codecs.filter(({ mimeType }) => wanted.test(mimeType));
+                peer.getTransceivers().find((it) => it.sender === sender).setCodecPreferences(these);
             }
         }
         await peer.setLocalDescription(await peer.createOffer());

@@ -12,6 +12,7 @@ pub mod child;
 pub mod client;
 pub mod clips;
 pub mod flv;
+pub mod gstreamer;
 pub mod http;
 pub mod member;
 pub mod node;

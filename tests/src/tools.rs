@@ -53,20 +53,48 @@ pub fn gst_launch(elements: &[&str]) -> Result<Command> {
     let inspect = on_path("gst-inspect-1.0", "gstreamer1.0-tools")?;
     for element in elements {
         let known = Command::new(&inspect)
-            .args(["--exists", element])
+            .args(["--exists", "--atleast-version=0.1", element])
             .stdin(Stdio::null())
             .status()
             .with_context(|| format!("running {}", inspect.display()))?;
         if !known.success() {
             bail!(
                 "GStreamer has no element {element}: apt-get install gstreamer1.0-plugins-good \
-                 gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+                 gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav \
+                 gstreamer1.0-nice"
             );
         }
     }
     let mut command = Command::new(on_path("gst-launch-1.0", "gstreamer1.0-tools")?);
     command.arg("-q");
     Ok(command)
+}
+
+/// The distribution's Python, once it is known to have GStreamer's WebRTC.
+pub fn gstreamer_python() -> Result<Command> {
+    gst_launch(&[
+        "webrtcbin",
+        "nicesrc",
+        "rtph265depay",
+        "avdec_h265",
+        "x264enc",
+    ])?;
+    // Bindings come for the distribution's own interpreter alone.
+    let python = PathBuf::from("/usr/bin/python3");
+    let script = "import gi; gi.require_version('GstWebRTC', '1.0'); gi.require_version('GstSdp', '1.0'); \
+                  from gi.repository import GstWebRTC, GstSdp";
+    let known = Command::new(&python)
+        .args(["-c", script])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !known.is_ok_and(|status| status.success()) {
+        bail!(
+            "no Python bindings of GStreamer's WebRTC: apt-get install python3-gi \
+             gir1.2-gst-plugins-bad-1.0"
+        );
+    }
+    Ok(Command::new(python))
 }
 
 /// rtmpdump, which plays through librtmp.

@@ -4,6 +4,7 @@
 //! whichever way it ends: by DELETE, by its peer's goodbye or silence, by its URL's end, by an
 //! operator, or with the stream.
 
+mod cut;
 mod media;
 mod network;
 mod pictures;
@@ -111,8 +112,13 @@ pub enum PlayError {
     #[error(transparent)]
     Offer(#[from] OfferError),
     /// The stream's codec does not go by WebRTC here.
-    #[error("this stream is {0}, and WHEP carries H.264 alone: play it by RTMP or FLV")]
+    #[error(
+        "this stream is {0}, and WHEP carries H.264, HEVC, VP9 and AV1: play it by RTMP or FLV"
+    )]
     Codec(VideoCodec),
+    /// The offer has not the stream's codec.
+    #[error("this stream is {0}, which the offer does not take, or not in its profile")]
+    NotTaken(VideoCodec),
     /// The stream's frames are shown in another order than they come in.
     #[error(
         "this stream has B-frames, which WebRTC cannot carry: set the encoder to none (x264: \
@@ -133,7 +139,7 @@ impl PlayError {
             Self::Kicked => "kicked",
             Self::Offer(OfferError::Bad(_)) => "bad_sdp",
             Self::Offer(_) => "no_common_codec",
-            Self::Codec(_) => "codec",
+            Self::Codec(_) | Self::NotTaken(_) => "codec",
             Self::BFrames => "b_frames",
         }
     }
@@ -298,8 +304,14 @@ impl Whep {
         if media.is_reordered() && answered.has_video() {
             return Err(PlayError::BFrames);
         }
-        match media.foreign() {
-            Some(codec) if answered.has_video() => Err(PlayError::Codec(codec)),
+        if !answered.has_video() {
+            return Ok(reader);
+        }
+        match (media.foreign(), media.carried()) {
+            (Some(codec), _) => Err(PlayError::Codec(codec)),
+            (_, Some((codec, format))) if !answered.takes(format) => {
+                Err(PlayError::NotTaken(codec))
+            }
             _ => Ok(reader),
         }
     }

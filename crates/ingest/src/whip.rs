@@ -5,6 +5,7 @@
 //! given back whichever way it ends.
 
 mod clock;
+mod pictures;
 mod tags;
 
 use std::any::Any;

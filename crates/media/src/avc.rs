@@ -88,10 +88,7 @@ impl AvcConfig {
 
     /// The NAL units of a frame.
     pub fn units<'a>(&self, frame: &'a [u8]) -> Units<'a> {
-        Units {
-            rest: frame,
-            length_size: self.length_size,
-        }
+        Units::new(frame, self.length_size)
     }
 }
 
@@ -117,6 +114,16 @@ fn parameter_sets(record: &Bytes, at: &mut usize, count_mask: u8) -> Option<Vec<
 pub struct Units<'a> {
     rest: &'a [u8],
     length_size: usize,
+}
+
+impl<'a> Units<'a> {
+    /// The units of a frame whose lengths have this many bytes.
+    pub fn new(frame: &'a [u8], length_size: usize) -> Self {
+        Self {
+            rest: frame,
+            length_size,
+        }
+    }
 }
 
 impl<'a> Iterator for Units<'a> {

@@ -3,6 +3,7 @@
 //! Shown to operators and used to choose a silent stand-in; never needed to relay. A header that
 //! cannot be read leaves its fields unknown.
 
+use crate::av1::sequence::Head;
 use crate::bits::{BitReader, unescape};
 use crate::codec::{AudioCodec, VideoCodec};
 use crate::flv::{AudioTag, VideoTag};
@@ -176,7 +177,7 @@ fn hevc_size(record: &[u8]) -> Option<(u32, u32)> {
             let length = usize::from(u16::from_be_bytes(record.get(at..at + 2)?.try_into().ok()?));
             let nal = record.get(at + 2..at + 2 + length)?;
             if kind == 33 {
-                return hevc_sps_size(&unescape(nal));
+                return HevcSps::read(&unescape(nal))?.size;
             }
             at += 2 + length;
         }
@@ -184,38 +185,59 @@ fn hevc_size(record: &[u8]) -> Option<(u32, u32)> {
     None
 }
 
-/// `seq_parameter_set_rbsp` (ITU-T H.265 §7.3.2.2.1), as far as the conformance window.
-fn hevc_sps_size(sps: &[u8]) -> Option<(u32, u32)> {
-    let mut r = BitReader::new(sps.get(2..)?);
-    r.skip(4)?;
-    let sub_layers = r.bits(3)?;
-    r.skip(1)?;
-    // general profile, tier and level: 88 bits and 8 bits of level.
-    r.skip(96)?;
-    let mut present = Vec::new();
-    for _ in 0..sub_layers {
-        present.push((r.flag()?, r.flag()?));
+/// `seq_parameter_set_rbsp` (ITU-T H.265 §7.3.2.2.1), as far as the depth of samples.
+pub(crate) struct HevcSps {
+    pub(crate) sub_layers: u32,
+    pub(crate) nested: bool,
+    /// `chroma_format_idc`.
+    pub(crate) chroma: u32,
+    size: Option<(u32, u32)>,
+    /// Bits beyond 8 of luma and chroma samples.
+    pub(crate) depth: Option<(u32, u32)>,
+}
+
+impl HevcSps {
+    /// Reads a NAL unit without emulation prevention bytes.
+    pub(crate) fn read(sps: &[u8]) -> Option<Self> {
+        let mut r = BitReader::new(sps.get(2..)?);
+        r.skip(4)?;
+        let sub_layers = r.bits(3)?;
+        let nested = r.flag()?;
+        // general profile, tier and level: 88 bits and 8 bits of level.
+        r.skip(96)?;
+        let mut present = Vec::new();
+        for _ in 0..sub_layers {
+            present.push((r.flag()?, r.flag()?));
+        }
+        if sub_layers > 0 {
+            r.skip(2 * (8 - sub_layers as usize))?;
+        }
+        for (profile, level) in present {
+            r.skip(if profile { 88 } else { 0 } + if level { 8 } else { 0 })?;
+        }
+        r.ue()?;
+        let chroma = r.ue()?;
+        if chroma == 3 {
+            r.skip(1)?;
+        }
+        let (width, height) = (r.ue()?, r.ue()?);
+        let (mut x, mut y) = (0, 0);
+        if r.flag()? {
+            let unit_x = if chroma == 1 || chroma == 2 { 2 } else { 1 };
+            let unit_y = if chroma == 1 { 2 } else { 1 };
+            x = r.ue()?.checked_add(r.ue()?)?.checked_mul(unit_x)?;
+            y = r.ue()?.checked_add(r.ue()?)?.checked_mul(unit_y)?;
+        }
+        let size = width.checked_sub(x).zip(height.checked_sub(y));
+        let depth = r.ue().zip(r.ue());
+        Some(Self {
+            sub_layers,
+            nested,
+            chroma,
+            size,
+            depth,
+        })
     }
-    if sub_layers > 0 {
-        r.skip(2 * (8 - sub_layers as usize))?;
-    }
-    for (profile, level) in present {
-        r.skip(if profile { 88 } else { 0 } + if level { 8 } else { 0 })?;
-    }
-    r.ue()?;
-    let chroma = r.ue()?;
-    if chroma == 3 {
-        r.skip(1)?;
-    }
-    let (width, height) = (r.ue()?, r.ue()?);
-    let (mut x, mut y) = (0, 0);
-    if r.flag()? {
-        let unit_x = if chroma == 1 || chroma == 2 { 2 } else { 1 };
-        let unit_y = if chroma == 1 { 2 } else { 1 };
-        x = r.ue()?.checked_add(r.ue()?)?.checked_mul(unit_x)?;
-        y = r.ue()?.checked_add(r.ue()?)?.checked_mul(unit_y)?;
-    }
-    Some((width.checked_sub(x)?, height.checked_sub(y)?))
 }
 
 /// `AV1CodecConfigurationRecord` (AV1-ISOBMFF §2.3.3) → size in its sequence header OBU.
@@ -233,54 +255,8 @@ fn av1_size(record: &[u8]) -> Option<(u32, u32)> {
         }
         at += 1;
     }
-    av1_sequence_size(obu.get(at..)?)
-}
-
-/// `sequence_header_obu` (AV1 §5.5.1), as far as the maximum frame size.
-fn av1_sequence_size(obu: &[u8]) -> Option<(u32, u32)> {
-    let mut r = BitReader::new(obu);
-    r.skip(3 + 1)?;
-    if r.flag()? {
-        r.skip(5)?;
-    } else {
-        let mut decoder_delay_bits = None;
-        if r.flag()? {
-            r.skip(64)?;
-            if r.flag()? {
-                uvlc(&mut r)?;
-            }
-            if r.flag()? {
-                decoder_delay_bits = Some(r.bits(5)? as usize + 1);
-                r.skip(32 + 5 + 5)?;
-            }
-        }
-        let initial_display_delay = r.flag()?;
-        for _ in 0..=r.bits(5)? {
-            r.skip(12)?;
-            if r.bits(5)? > 7 {
-                r.skip(1)?;
-            }
-            if let Some(bits) = decoder_delay_bits
-                && r.flag()?
-            {
-                r.skip(2 * bits + 1)?;
-            }
-            if initial_display_delay && r.flag()? {
-                r.skip(4)?;
-            }
-        }
-    }
-    let (width_bits, height_bits) = (r.bits(4)? + 1, r.bits(4)? + 1);
-    Some((r.bits(width_bits)? + 1, r.bits(height_bits)? + 1))
-}
-
-/// `uvlc` of AV1 §4.10.3; only stepped over.
-fn uvlc(r: &mut BitReader<'_>) -> Option<()> {
-    let mut zeros = 0;
-    while !r.flag()? {
-        zeros += 1;
-    }
-    if zeros < 32 { r.skip(zeros) } else { Some(()) }
+    let head = Head::read(&mut BitReader::new(obu.get(at..)?))?;
+    Some(head.size)
 }
 
 const AAC_RATES: [u32; 13] = [

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::change::SdpOffer;
-use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::TcpType;
 use str0m::rtp::Extension;
@@ -13,12 +12,15 @@ use str0m::{Candidate, Rtc, RtcConfig};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::format::{self, Format};
 use crate::header::Terms;
 use crate::keys::{self, Tap};
+use crate::payload_types;
 use crate::peer::{Media, Peer};
 use crate::port::Port;
 use crate::routes::Datagram;
 use crate::sender::Sender;
+use crate::sources::Sources;
 
 /// Media lines of one offer. Two are of use; each costs memory for as long as the session lasts.
 const MAX_LINES: usize = 4;
@@ -40,7 +42,10 @@ pub enum OfferError {
     #[error("the body is no SDP offer that can be answered: {0}")]
     Bad(String),
     /// Nothing in it goes the right way in a codec that both sides have.
-    #[error("the offer has neither H.264 (packetization mode 1) nor Opus in the right direction")]
+    #[error(
+        "the offer has none of H.264 (packetization mode 1), H.265, VP9, AV1 and Opus in the right \
+         direction"
+    )]
     NoCommonCodec,
 }
 
@@ -48,23 +53,26 @@ pub enum OfferError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     pub(crate) mid: Mid,
-    /// Payload types in the peer's order, with `profile-level-id` where it is H.264.
-    formats: Vec<(Pt, Option<u32>)>,
+    /// Payload types in the peer's order, and what they carry.
+    formats: Vec<(Pt, Format)>,
 }
 
 impl Line {
-    /// The payload type for a stream of this profile: the peer's own kin of it, or its first, as
-    /// decoders take more than they name.
-    pub fn payload_type(&self, profile_level_id: Option<u32>) -> Option<Pt> {
-        let profile = |id: u32| id >> 16;
-        let kin = self.formats.iter().find(|(_, offered)| {
-            offered.is_some() && offered.map(profile) == profile_level_id.map(profile)
-        });
-        kin.or(self.formats.first()).map(|&(pt, _)| pt)
+    /// The payload type for a stream of this format: the peer's own kin of it, or its first that
+    /// takes it. `None` where the peer does not.
+    pub fn payload_type(&self, stream: Format) -> Option<Pt> {
+        let mut taking = self.formats.iter().filter(|(_, it)| it.takes(stream));
+        let kin = taking.clone().find(|(_, it)| it.is_kin(stream));
+        kin.or_else(|| taking.next()).map(|&(pt, _)| pt)
+    }
+
+    fn payload_types(&self) -> (Mid, Vec<u8>) {
+        let payload_types = self.formats.iter().map(|(pt, _)| **pt);
+        (self.mid, payload_types.collect())
     }
 }
 
-fn config(port: &Port, role: Role) -> RtcConfig {
+fn config(port: &Port, role: Role, newer: bool) -> RtcConfig {
     let mut config = RtcConfig::new()
         .set_ice_lite(true)
         .set_dtls_cert(port.certificate.clone())
@@ -81,22 +89,9 @@ fn config(port: &Port, role: Role) -> RtcConfig {
             .set_extension(3, Extension::TransportSequenceNumber)
             .set_extension(4, Extension::RtpMid);
     }
-    // One of each profile, all in packetization mode 1. The level is what a decoder must cope
-    // with: 5.1 is 4K at 30 frames a second.
-    let profiles = [
-        (102, 103, 0x42_e033),
-        (104, 105, 0x4d_0033),
-        (106, 107, 0x64_0033),
-        (108, 109, 0x42_0033),
-    ];
-    for (pt, resend, profile) in profiles {
-        let codecs = config.codec_config();
-        codecs.add_h264(
-            Pt::new_with_value(pt),
-            Some(Pt::new_with_value(resend)),
-            true,
-            profile,
-        );
+    format::add_h264(&mut config);
+    if newer {
+        format::add_newer(&mut config);
     }
     config
 }
@@ -131,8 +126,30 @@ impl Answered {
                 "it has more than {MAX_LINES} media lines"
             )));
         }
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| bad(&error))?;
-        let config = config(port, role);
+        if let Some(pt) = payload_types::ambiguous(offer) {
+            return Err(bad(&format_args!(
+                "payload type {pt} stands for two formats"
+            )));
+        }
+        match (role, Self::with(offer, role, port, now, role == Role::Send)) {
+            // Every player takes H.264: who has it publishes it, whatever it likes better.
+            (Role::Receive, Err(OfferError::NoCommonCodec)) => {}
+            (Role::Receive, Ok(answered)) if answered.video.is_none() => {}
+            (_, answered) => return answered,
+        }
+        Self::with(offer, role, port, now, true)
+    }
+
+    fn with(
+        text: &str,
+        role: Role,
+        port: &Arc<Port>,
+        now: Instant,
+        newer: bool,
+    ) -> Result<Self, OfferError> {
+        let bad = |error: &dyn fmt::Display| OfferError::Bad(error.to_string());
+        let offer = SdpOffer::from_sdp_string(text).map_err(|error| bad(&error))?;
+        let config = config(port, role, newer);
         let (mut rtc, tap) = match role {
             Role::Send => {
                 let (rtc, tap) = keys::build(config, now);
@@ -153,13 +170,18 @@ impl Answered {
         }
         let answer = rtc.sdp_api().accept_offer(offer);
         let answer = answer.map_err(|error| bad(&error))?.to_sdp_string();
+        // A line that is refused names a format all the same (RFC 8866 §5.14).
+        let answer = answer.replace("SAVPF \r\n", "SAVPF 0\r\n");
         let (audio, video) = lines(&rtc, &answer, role);
         if audio.is_none() && video.is_none() {
             return Err(OfferError::NoCommonCodec);
         }
         let media = match tap {
             Some(tap) => sending(&mut rtc, tap, &answer, [&audio, &video]),
-            None => Media::Received,
+            None => {
+                let lines = audio.iter().chain(&video).map(Line::payload_types);
+                Media::Received(Sources::of(text, &lines.collect::<Vec<_>>()))
+            }
         };
         Ok(Self {
             rtc,
@@ -197,6 +219,12 @@ impl Answered {
     pub fn has_video(&self) -> bool {
         self.video.is_some()
     }
+
+    /// Whether a stream's video of this format can be sent.
+    pub fn takes(&self, format: Format) -> bool {
+        let line = self.video.as_ref();
+        line.is_some_and(|line| line.payload_type(format).is_some())
+    }
 }
 
 pub(crate) type Lines = (Option<Line>, Option<Line>);
@@ -231,7 +259,7 @@ fn lines(rtc: &Rtc, answer: &str, role: Role) -> Lines {
     lines
 }
 
-fn formats(rtc: &Rtc, mid: Mid) -> Vec<(Pt, Option<u32>)> {
+fn formats(rtc: &Rtc, mid: Mid) -> Vec<(Pt, Format)> {
     let Some(media) = rtc.media(mid) else {
         return Vec::new();
     };
@@ -241,8 +269,7 @@ fn formats(rtc: &Rtc, mid: Mid) -> Vec<(Pt, Option<u32>)> {
         .iter()
         .filter_map(|pt| common.iter().find(|params| params.pt() == *pt));
     params
-        .filter(|params| matches!(params.spec().codec, Codec::H264 | Codec::Opus))
-        .map(|params| (params.pt(), params.spec().format.profile_level_id))
+        .filter_map(|params| Some((params.pt(), Format::of(&params.spec())?)))
         .collect()
 }
 

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use str0m::format::Codec;
 use str0m::media::MediaData;
+
+use crate::format::Format;
 
 /// A frame that a peer sent, put together and in order.
 #[derive(Debug)]
 pub struct Frame {
-    /// H.264 as a byte stream, rather than an Opus packet.
+    /// A picture rather than an Opus packet.
     pub video: bool,
+    /// What it is: H.264 and H.265 come as byte streams, AV1 as OBUs with their sizes.
+    pub format: Format,
     /// Its RTP time, which does not wrap.
     pub time: u64,
     /// Ticks a second of that.
@@ -36,18 +39,15 @@ pub struct Report {
 
 impl Frame {
     pub(crate) fn of(data: MediaData) -> Option<Self> {
-        let video = match data.params.spec().codec {
-            Codec::H264 => true,
-            Codec::Opus => false,
-            _ => return None,
-        };
+        let format = Format::of(&data.params.spec())?;
         let report = data.last_sender_info.map(|info| Report {
             clock: info.ntp_time,
             // The low bits are what the report said.
             time: low(info.rtp_time.numer()),
         });
         Some(Self {
-            video,
+            video: format != Format::Opus,
+            format,
             time: data.time.numer(),
             rate: data.time.denom(),
             received: data.network_time,

@@ -16,6 +16,7 @@ use crate::outbox::Outbox;
 use crate::port::Port;
 use crate::routes::{Datagram, Path, Registration};
 use crate::sender::Sender;
+use crate::sources::Sources;
 use crate::stream::{Heading, Payloads};
 use crate::stun;
 
@@ -56,8 +57,8 @@ pub enum Happening {
 pub(crate) enum Media {
     /// The node sends, and has taken the keys.
     Sent(Arc<Tap>, Box<Sender>),
-    /// str0m receives.
-    Received,
+    /// str0m receives, from these once their packets come.
+    Received(Sources),
 }
 
 /// A peer of the port.
@@ -126,7 +127,7 @@ impl Peer {
     pub fn deadline(&self) -> Instant {
         let reports = match &self.media {
             Media::Sent(_, sender) => sender.deadline(),
-            Media::Received => None,
+            Media::Received(_) => None,
         };
         let others = [self.connect_by, reports].into_iter().flatten();
         others.fold(self.deadline, Instant::min)
@@ -156,6 +157,14 @@ impl Peer {
                 return;
             }
             self.sources += 1;
+        }
+        if let Media::Received(unnamed) = &mut self.media
+            && let Some((mid, source)) = unnamed.find(bytes)
+        {
+            let mut api = self.rtc.direct_api();
+            // Such a line has no RTX that could be asked for.
+            api.expect_stream_rx(source.into(), None, mid, None)
+                .suppress_nack(true);
         }
         if self.rtc.handle_input(input).is_err() {
             return;

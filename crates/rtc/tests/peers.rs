@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockgate_rtc::{
-    Answered, Happening, Heading, Listener, OfferError, Outbox, Payloads, Peer, Port, Role,
+    Answered, Format, Happening, Heading, Listener, OfferError, Outbox, Payloads, Peer, Port, Role,
     Settings, h264,
 };
 use prometheus::Registry;
@@ -240,7 +240,7 @@ async fn sends(tcp: bool) {
     let mut session = Session::open(tcp, Role::Send);
     session.connect().await;
     let line = session.peer.video().unwrap().clone();
-    let payload_type = line.payload_type(Some(0x42_e01f)).unwrap();
+    let payload_type = line.payload_type(Format::H264(Some(0x42_e01f))).unwrap();
     let payloads: Payloads = keyframe().into();
     for frame in 0..5 {
         let now = Instant::now();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lockgate_media::Track;
 use lockgate_media::codec::VideoCodec;
 use lockgate_routing::ring::View;
+use lockgate_rtc::Format;
 
 use super::pictures::{Cutter, Picture};
 use super::sounds::{Sound, Sounder};
@@ -99,6 +100,11 @@ impl Media {
     /// Whether frames come in another order than they are shown in.
     pub(super) fn is_reordered(&self) -> bool {
         self.cutter.is_reordered()
+    }
+
+    /// The codec of the video that is sent, and what its packets carry.
+    pub(super) fn carried(&self) -> Option<(VideoCodec, Format)> {
+        self.cutter.carried()
     }
 
     /// The codec that keeps video from being sent, if one does.

@@ -3,13 +3,12 @@
 //! Invariant: a picture goes out with the parameter sets that stood before it in the ring, and
 //! frames that are not shown in the order in which they come are noticed.
 
-use std::sync::Arc;
-
-use lockgate_media::avc::{AvcConfig, nal};
 use lockgate_media::codec::VideoCodec;
 use lockgate_media::flv::VideoTag;
 use lockgate_media::{Class, Packet};
-use lockgate_rtc::{Payloads, h264};
+use lockgate_rtc::{Format, Payloads};
+
+use super::cut::Config;
 
 /// One frame, cut.
 #[derive(Debug)]
@@ -20,8 +19,8 @@ pub(super) struct Picture {
     pub(super) shown: u64,
     /// Which picture of the stream it is, from 1.
     pub(super) number: u64,
-    /// `profile-level-id` of its stream.
-    pub(super) profile: Option<u32>,
+    /// What its stream is.
+    pub(super) format: Format,
 }
 
 impl Picture {
@@ -34,7 +33,7 @@ impl Picture {
 /// Cuts the frames of a stream, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
-    config: Option<AvcConfig>,
+    config: Option<Config>,
     number: u64,
     order: Order,
     /// What the stream has that WebRTC has not, or not here.
@@ -46,41 +45,54 @@ impl Cutter {
     pub(super) fn push(&mut self, packet: &Packet) -> Option<Picture> {
         let payload = packet.payload();
         let tag = VideoTag::parse(payload)?;
-        if tag.codec != Some(VideoCodec::Avc) {
-            self.foreign = tag.codec.or(self.foreign);
+        let codec = tag.codec?;
+        if !Config::carries(codec) {
+            self.foreign = Some(codec);
             return None;
         }
         let data = payload.get(tag.data?..)?;
         if let Class::Header(number) = packet.class() {
             if number == 0 {
-                let config = AvcConfig::parse(&payload.slice_ref(data));
                 self.foreign = None;
-                if config.is_some() && config != self.config {
-                    self.config = config;
-                    self.order = Order::default();
-                }
+                self.configure(Config::of_header(codec, &payload.slice_ref(data)));
             }
             return None;
         }
         if !packet.is_frame() {
             return None;
         }
+        self.configure(Config::of_frame(codec, data));
         let shown = packet
             .timestamp()
             .saturating_add_signed(i64::from(tag.composition));
         self.order.note(shown, packet.is_keyframe());
-        let config = self.config.as_ref()?;
-        let payloads = cut(config, data);
+        let config = self.config.as_ref().filter(|it| it.codec() == codec)?;
+        let payloads = config.cut(data, packet.is_keyframe());
         if payloads.is_empty() {
             return None;
         }
+        self.foreign = None;
         self.number += 1;
         Some(Picture {
             payloads: payloads.into(),
             shown,
             number: self.number,
-            profile: config.profile_level_id(),
+            format: config.format(),
         })
+    }
+
+    /// Another encoder may begin here.
+    fn configure(&mut self, config: Option<Config>) {
+        if config.is_some() && config != self.config {
+            self.config = config;
+            self.order = Order::default();
+        }
+    }
+
+    /// The stream's codec, and what its packets carry; `None` until it has said so.
+    pub(super) fn carried(&self) -> Option<(VideoCodec, Format)> {
+        let config = self.config.as_ref()?;
+        Some((config.codec(), config.format()))
     }
 
     /// Whether frames come in another order than they are shown in.
@@ -110,30 +122,12 @@ impl Order {
     }
 }
 
-/// A keyframe's parameter sets go before it, unless it brings its own (RFC 6184 §8.4).
-fn cut(config: &AvcConfig, data: &[u8]) -> Vec<Arc<[u8]>> {
-    let units = || {
-        config.units(data).filter(|unit| {
-            let idle = [
-                nal::DELIMITER,
-                nal::FILLER,
-                nal::END_OF_SEQUENCE,
-                nal::END_OF_STREAM,
-            ];
-            nal::kind(unit).is_some_and(|kind| !idle.contains(&kind))
-        })
-    };
-    let has = |kind| units().any(|unit| nal::kind(unit) == Some(kind));
-    let sets = config.sps.iter().chain(&config.pps).map(|set| &set[..]);
-    let lacks = has(nal::IDR) && !has(nal::SPS);
-    h264::payloads(sets.take(if lacks { usize::MAX } else { 0 }).chain(units()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
     use lockgate_media::Track;
+    use lockgate_media::avc::AvcConfig;
     use std::time::Instant;
 
     fn packet(at: u64, body: &[u8]) -> Packet {
@@ -160,7 +154,7 @@ mod tests {
         assert!(cutter.push(&header()).is_none());
         let key = cutter.push(&frame(40, 0x17, 2, &[0x65, 1])).unwrap();
         assert_eq!((key.shown, key.number), (42, 1));
-        assert_eq!(key.profile, Some(0x42_e01f));
+        assert_eq!(key.format, Format::H264(Some(0x42_e01f)));
         let [payload] = &key.payloads[..] else {
             panic!("one packet")
         };
@@ -200,9 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn another_codec_is_named() {
+    fn a_codec_that_webrtc_lacks_is_named_and_one_that_it_has_is_carried() {
         let mut cutter = Cutter::default();
-        cutter.push(&packet(0, b"\x90hvc1\x01"));
-        assert_eq!(cutter.foreign(), Some(VideoCodec::Hevc));
+        cutter.push(&packet(0, b"\x90vvc1\x01"));
+        assert_eq!(cutter.foreign(), Some(VideoCodec::Vvc));
+        let picture = cutter.push(&packet(0, b"\x91vp09\x82\x49")).unwrap();
+        assert_eq!(picture.format, Format::Vp9(0));
+        assert_eq!(cutter.carried(), Some((VideoCodec::Vp9, Format::Vp9(0))));
+        assert_eq!(cutter.foreign(), None);
+        // Frames of a codec whose header has not come are nobody's.
+        assert!(
+            cutter
+                .push(&packet(0, b"\x93hvc1\0\0\0\x03\x26\x01\x09"))
+                .is_none()
+        );
     }
 }

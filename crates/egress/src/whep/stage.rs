@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lockgate_routing::Subscription;
 use lockgate_routing::{Reader, StreamRef};
-use lockgate_rtc::{Answered, Datagram, Happening, Outbox, Port};
+use lockgate_rtc::{Answered, Datagram, Format, Happening, Outbox, Port};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tokio_util::sync::DropGuard;
@@ -81,6 +81,8 @@ pub(super) struct Stage {
     metrics: Arc<Metrics>,
     /// Whom to look at beside those who are due.
     touched: Vec<u64>,
+    /// What all viewers are known to take.
+    format: Option<Format>,
 }
 
 impl Stage {
@@ -110,6 +112,7 @@ impl Stage {
             handle: handle.clone(),
             metrics,
             touched: Vec::new(),
+            format: None,
         };
         (stage, handle)
     }
@@ -148,9 +151,7 @@ impl Stage {
             }
             self.reader.refresh();
             self.media.follow(self.reader.view());
-            if self.media.is_reordered() || self.media.foreign().is_some() {
-                self.refuse();
-            }
+            self.refuse();
             let everybody = self.is_time(&mut hold, changed, now);
             self.serve(everybody, now);
             if everybody {
@@ -200,6 +201,7 @@ impl Stage {
                 let peer = join.answered.register(self.deliver.clone(), join.number);
                 let viewer = Viewer::new(peer, join.subscription, join.ended, Instant::now());
                 self.viewers.insert(join.number, viewer);
+                self.format = None;
                 self.touched.push(join.number);
             }
             Command::End(number) => {
@@ -211,10 +213,17 @@ impl Stage {
         }
     }
 
-    /// The stream has become one that WebRTC does not carry.
+    /// Ends those to whom the stream, or what it has become, cannot be sent.
     fn refuse(&mut self) {
+        let none = self.media.is_reordered() || self.media.foreign().is_some();
+        let format = self.media.carried().map(|(_, format)| format);
+        // Whom it can be sent to changes with it alone.
+        if !none && std::mem::replace(&mut self.format, format) == format {
+            return;
+        }
         for (&number, viewer) in &mut self.viewers {
-            if !viewer.closing {
+            let some = !none && format.is_none_or(|format| viewer.takes(format));
+            if !some && !viewer.closing {
                 self.metrics.turned.inc();
                 viewer.close();
                 self.touched.push(number);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lockgate_media::Track;
 use lockgate_routing::cursor::Step;
 use lockgate_routing::{Place, Reader, Subscription};
-use lockgate_rtc::{Heading, Line, Outbox, Peer};
+use lockgate_rtc::{Format, Heading, Line, Outbox, Peer};
 use tokio_util::sync::DropGuard;
 
 use super::media::Media;
@@ -215,7 +215,7 @@ impl Viewer {
         let (Some(picture), Some(flow)) = (picture, &mut self.video) else {
             return (0, 0);
         };
-        let Some(payload_type) = flow.line.payload_type(picture.profile) else {
+        let Some(payload_type) = flow.line.payload_type(picture.format) else {
             return (0, 0);
         };
         let shown = picture.shown * VIDEO_TICKS;
@@ -249,7 +249,7 @@ impl Viewer {
         if seq < place.backlog() && flow.last.is_none() {
             return (0, 0);
         }
-        let Some(payload_type) = flow.line.payload_type(None) else {
+        let Some(payload_type) = flow.line.payload_type(Format::Opus) else {
             return (0, 0);
         };
         let original = pass.reader.view().get(seq);
@@ -272,6 +272,12 @@ impl Viewer {
             flow.last = Some(sound.time);
         }
         (bytes, count)
+    }
+
+    /// Whether it can be sent a stream's pictures; who wants none can.
+    pub(super) fn takes(&self, format: Format) -> bool {
+        let line = self.video.as_ref().map(|flow| &flow.line);
+        line.is_none_or(|line| line.payload_type(format).is_some())
     }
 
     /// Says goodbye.

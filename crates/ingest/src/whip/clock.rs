@@ -106,6 +106,7 @@ mod tests {
             });
             Frame {
                 video,
+                format: lockgate_rtc::Format::Opus,
                 time,
                 rate,
                 received: self.start + Duration::from_secs_f64(second + late),

@@ -1,16 +1,13 @@
-//! Frames of a WebRTC publisher as FLV tags: H.264 behind lengths with its configuration record,
-//! Opus as AAC with itself beside it.
-//!
-//! Invariant: after a loss no picture goes in before the next keyframe, since players lack what it
-//! refers to.
+//! Frames of a WebRTC publisher as FLV tags, on one timeline: pictures, and Opus as AAC with itself
+//! beside it.
 
 use bytes::Bytes;
-use lockgate_media::avc::{self, AvcConfig, nal};
 use lockgate_media::{Companion, Track};
 use lockgate_rtc::Frame;
 use lockgate_transcode::{Coded, ToAac};
 
 use super::clock::Timeline;
+use super::pictures::Pictures;
 
 /// Ticks of Opus' clock in a millisecond.
 const TICKS: u64 = 48;
@@ -53,12 +50,7 @@ fn whole(time: f64) -> u64 {
 #[derive(Debug, Default)]
 pub(super) struct Tagger {
     timeline: Timeline,
-    sps: Vec<u8>,
-    pps: Vec<u8>,
-    /// The record that was sent last.
-    record: Vec<u8>,
-    /// The picture flows: everything since a keyframe has arrived.
-    flows: bool,
+    pictures: Pictures,
     sound: Option<Sound>,
 }
 
@@ -77,52 +69,15 @@ impl Tagger {
     pub(super) fn push(&mut self, frame: &Frame, tags: &mut Vec<Tag>) -> bool {
         let at = self.timeline.at(frame);
         if frame.video {
-            return self.picture(frame, whole(at * 1000.0), tags);
+            let ms = whole(at * 1000.0);
+            let tag = |body| tags.push(Tag::new(Track::Video, ms, body));
+            return self.pictures.push(frame, tag);
         }
         self.sound(
             &frame.data,
             whole(at * f64::from(lockgate_transcode::RATE)),
             tags,
         );
-        false
-    }
-
-    fn picture(&mut self, frame: &Frame, ms: u64, tags: &mut Vec<Tag>) -> bool {
-        let mut body = vec![0, 1, 0, 0, 0];
-        let mut keyframe = false;
-        for unit in avc::byte_stream(&frame.data) {
-            match nal::kind(unit) {
-                Some(nal::SPS) => self.sps = unit.to_vec(),
-                Some(nal::PPS) => self.pps = unit.to_vec(),
-                Some(nal::DELIMITER | nal::FILLER) | None => {}
-                Some(kind) => {
-                    keyframe |= kind == nal::IDR;
-                    avc::append(unit, &mut body);
-                }
-            }
-        }
-        if !frame.contiguous && !keyframe {
-            self.flows = false;
-        }
-        if body.len() == 5 {
-            return false;
-        }
-        let Some(record) = AvcConfig::record(&self.sps, &self.pps) else {
-            return true;
-        };
-        if keyframe && record != self.record {
-            let header = [&[0x17, 0, 0, 0, 0][..], &record].concat();
-            tags.push(Tag::new(Track::Video, ms, header));
-            self.record = record;
-        }
-        self.flows |= keyframe;
-        if !self.flows {
-            return true;
-        }
-        if let Some(first) = body.first_mut() {
-            *first = if keyframe { 0x17 } else { 0x27 };
-        }
-        tags.push(Tag::new(Track::Video, ms, body));
         false
     }
 
@@ -165,6 +120,7 @@ impl Tagger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockgate_rtc::Format;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
@@ -189,13 +145,15 @@ mod tests {
         fn push(
             &mut self,
             ms: u64,
-            video: bool,
+            format: Format,
             contiguous: bool,
             data: &[u8],
         ) -> (Vec<Tag>, bool) {
+            let video = format != Format::Opus;
             let rate = if video { 90 } else { 48 };
             let frame = Frame {
                 video,
+                format,
                 time: ms * rate,
                 rate: u32::try_from(rate).unwrap() * 1000,
                 received: self.start + Duration::from_millis(ms),
@@ -209,7 +167,7 @@ mod tests {
         }
 
         fn video(&mut self, ms: u64, contiguous: bool, data: &[u8]) -> (Vec<Vec<u8>>, bool) {
-            let (tags, wanted) = self.push(ms, true, contiguous, data);
+            let (tags, wanted) = self.push(ms, Format::H264(None), contiguous, data);
             (tags.iter().map(|tag| tag.body.to_vec()).collect(), wanted)
         }
     }
@@ -242,11 +200,39 @@ mod tests {
     }
 
     #[test]
+    fn newer_codecs_go_in_as_enhanced_rtmp_has_them() {
+        let mut frames = Frames::new();
+        let mut bodies = |ms, format, data: &[u8]| -> Vec<Vec<u8>> {
+            let (tags, _) = frames.push(ms, format, true, data);
+            tags.iter().map(|tag| tag.body.to_vec()).collect()
+        };
+        let key = [0x82, 0x49, 0x83, 0x42, 0, 0x13, 0xf0, 0x0b, 0x36, 6];
+        let vp9 = bodies(0, Format::Vp9(0), &key);
+        assert_eq!(vp9[0][..], *b"\x90vp09\x01\0\0\0\0\x0b\x82\x02\x02\x02\0\0");
+        assert_eq!(vp9[1], [&b"\x91vp09"[..], &key].concat());
+        let vp9 = bodies(40, Format::Vp9(0), &[0x86, 1]);
+        assert_eq!(vp9, [b"\xa1vp09\x86\x01"]);
+        let sequence = [
+            0x0a, 0x0b, 2, 0, 0, 4, 0xa1, 0xe7, 0xf6, 0x60, 0x17, 0xc0, 2,
+        ];
+        let key = [&[0x12, 0][..], &sequence, &[0x32, 1, 9]].concat();
+        let av1 = bodies(80, Format::Av1(0), &key);
+        assert_eq!(av1[0], [&b"\x90av01\x81\0\x0c\0"[..], &sequence].concat());
+        assert_eq!(av1[1], [&b"\x91av01"[..], &key[2..]].concat());
+        let av1 = bodies(120, Format::Av1(0), &[0x12, 0, 0x32, 1, 8]);
+        assert_eq!(av1, [b"\xa1av01\x32\x01\x08"]);
+    }
+
+    #[test]
     fn sound_goes_in_as_aac_with_what_it_was_made_of_beside_it() {
         let mut frames = Frames::new();
         let mut all = Vec::new();
         for packet in 0..50_u64 {
-            all.extend(frames.push(packet * 20, false, true, &[0xfc, 0xff, 0xfe]).0);
+            all.extend(
+                frames
+                    .push(packet * 20, Format::Opus, true, &[0xfc, 0xff, 0xfe])
+                    .0,
+            );
         }
         assert_eq!(all[0].body[..], [0xaf, 0, 0x11, 0x90]);
         assert!(all[1..].iter().all(|tag| tag.body[..2] == [0xaf, 1]));

@@ -109,8 +109,9 @@ async fn play(
 
 /// Publish a stream by WHIP
 ///
-/// The body is an SDP offer that wants to send H.264, Opus or both. The app's key goes into the
-/// query (`?key=…`) or into `Authorization: Bearer …`.
+/// The body is an SDP offer that wants to send video, Opus or both. H.264 is taken where the offer
+/// has it, else HEVC, VP9 or AV1. The app's key goes into the query (`?key=…`) or into
+/// `Authorization: Bearer …`.
 #[utoipa::path(post, path = "/{app}/{name}/whip", tag = "webrtc",
     params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name, or the signed one that signalling gave out")),
     request_body(content = String, content_type = "application/sdp"),

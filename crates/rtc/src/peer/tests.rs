@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::keys::Keys;
 use crate::srtp::{Body, Sealer, masters};
-use crate::{Answered, Listener, Role, Settings};
+use crate::{Answered, Format, Listener, Role, Settings};
 
 const STEP: Duration = Duration::from_millis(5);
 const PAYLOAD: usize = 900;
@@ -144,8 +144,11 @@ impl Net {
 
     /// Frame `number`: three packets of video, and one of sound.
     fn send(&mut self, number: u32) {
-        let types = [self.peer.audio(), self.peer.video()]
-            .map(|line| *line.unwrap().payload_type(None).unwrap());
+        let lines = [
+            (self.peer.audio(), Format::Opus),
+            (self.peer.video(), Format::H264(None)),
+        ];
+        let types = lines.map(|(line, of)| *line.unwrap().payload_type(of).unwrap());
         let [audio, video] = types.map(|payload_type| Heading {
             payload_type,
             time: number * 3000,
@@ -330,7 +333,11 @@ async fn nothing_leaves_that_str0m_sealed_and_no_number_is_sealed_twice() {
     let sealer = Sealer::new(profile, own).unwrap();
     // str0m is given all that it needs to send by itself, but for the key.
     let line = net.peer.video().unwrap().clone();
-    let (ssrc, mid, payload_type) = (77_u32, line.mid, line.payload_type(None).unwrap());
+    let (ssrc, mid, payload_type) = (
+        77_u32,
+        line.mid,
+        line.payload_type(Format::H264(None)).unwrap(),
+    );
     let mut api = net.peer.rtc.direct_api();
     api.declare_stream_tx(ssrc.into(), None, mid, None);
     let mut numbers: HashMap<u32, HashSet<u64>> = HashMap::new();
