@@ -60,13 +60,18 @@ export interface PrivateCloud {
   Wss?: boolean;
 }
 
-/** What `subscribe` gives a URL for: an RTMP player, or one of FLV over HTTP or WebSocket. */
-export type PullForm = "rtmp" | "http-flv" | "ws-flv";
+/** What `subscribe` gives a URL for: an RTMP player, one of FLV over HTTP or WebSocket, or one of WebRTC. */
+export type PullForm = "rtmp" | "http-flv" | "ws-flv" | "whep";
+
+/** What `publish` gives a URL for: an RTMP pusher, or one of WebRTC. */
+export type PushForm = "rtmp" | "whip";
 
 export interface Parameters {
   ConfPriCloudAddr?: PrivateCloud;
   /** The form of pull URLs; `"rtmp"` unless set. */
   pullForm?: PullForm;
+  /** The form of push URLs; `"rtmp"` unless set. */
+  pushForm?: PushForm;
   /** In place of the platform's own network. */
   transport?: Transport;
 }
@@ -216,7 +221,10 @@ export interface Client {
   leave(): Promise<void>;
   leave(onSuccess?: (() => void) | null, onFailure?: OnFailure | null): void;
 
-  /** Gives the URL for a live-pusher. With `audio` or `video` the other kind is left out. */
+  /**
+   * Gives the URL for a live-pusher, or one of the form of `pushForm`. With `audio` or `video` the
+   * other kind is left out.
+   */
   publish(target?: Target): Promise<string>;
   publish(onSuccess: (url: string) => void, onFailure?: OnFailure | null): void;
   publish(
@@ -271,7 +279,7 @@ export interface Client {
   renewToken(token: string): Promise<void>;
   renewToken(token: string, onSuccess?: (() => void) | null, onFailure?: OnFailure | null): void;
 
-  /** Sets where the node is, and what pull URLs are for. Counts from the next `join` on. */
+  /** Sets where the node is, and what URLs are for. Counts from the next `join` on. */
   setParameters(parameters: Parameters): Promise<void>;
   setParameters(
     parameters: Parameters,

@@ -9,7 +9,6 @@ import type {
   OnFailure,
   Parameters,
   PrivateCloud,
-  PullForm,
   Subscription,
   Transport,
   Uid,
@@ -22,6 +21,7 @@ import type { Identity } from "./identity";
 import { log, uploadThrough } from "./log";
 import { Uids, channelName, kindsOf, ownUid, targetOf, tokenText, uidText } from "./names";
 import { readParameters } from "./parameters";
+import type { Forms } from "./parameters";
 import { platformTransport } from "./platform/platform";
 import { Reports } from "./reports";
 import { Room } from "./room";
@@ -48,7 +48,7 @@ export class LockgateClient implements Client {
   private destroyed = false;
   private server: PrivateCloud | undefined;
   private transport: Transport | undefined;
-  private pullForm: PullForm | undefined;
+  private forms: Forms = { pull: undefined, push: undefined };
   private role: "Host" | "Audience" | undefined;
   private stay: Stay | undefined;
   /** What `rejoin` may go on with. */
@@ -204,9 +204,9 @@ export class LockgateClient implements Client {
 
   setParameters(parameters: Parameters, onSuccess?: Ok, onFailure?: Fail): any {
     return this.settle(onSuccess, onFailure, () => {
-      const { server, transport, pullForm } = readParameters(parameters);
+      const { server, transport, forms } = readParameters(parameters);
       this.server = server ?? this.server;
-      this.pullForm = pullForm ?? this.pullForm;
+      this.forms = { pull: forms.pull ?? this.forms.pull, push: forms.push ?? this.forms.push };
       this.transport = transport ?? this.transport;
     });
   }
@@ -321,7 +321,7 @@ export class LockgateClient implements Client {
     const uids = new Uids();
     uids.own(uid, identity.uid);
     const emit = (event: EventName, ...args: any[]) => this.emitEvent(event, args);
-    return new Room(identity.channel, uids, emit, this.pullForm);
+    return new Room(identity.channel, uids, emit, this.forms);
   }
 
   private emitEvent(event: EventName, args: any[]): void {

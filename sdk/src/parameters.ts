@@ -1,27 +1,38 @@
 /** What `setParameters` takes, read into what the gateway and the session run on. */
-import type { Parameters, PrivateCloud, PullForm, Transport } from "./api";
+import type { Parameters, PrivateCloud, PullForm, PushForm, Transport } from "./api";
 import { failure } from "./errors";
 
 /** A name or an address: a scheme or a port in it would be asked for ever, in vain. */
 const HOST = /^([a-zA-Z0-9._-]+|\[?[0-9a-fA-F:.]+\]?)$/;
 
-const FORMS: readonly PullForm[] = ["rtmp", "http-flv", "ws-flv"];
+const PULL_FORMS: readonly PullForm[] = ["rtmp", "http-flv", "ws-flv", "whep"];
+const PUSH_FORMS: readonly PushForm[] = ["rtmp", "whip"];
+
+/** `undefined`: what the node gives who does not say. */
+export interface Forms {
+  pull: PullForm | undefined;
+  push: PushForm | undefined;
+}
 
 export function readParameters(parameters: Parameters): {
   server: PrivateCloud | undefined;
   transport: Transport | undefined;
-  pullForm: PullForm | undefined;
+  forms: Forms;
 } {
   if (!parameters || typeof parameters !== "object") throw wrong("parameters are an object");
-  const { ConfPriCloudAddr: server, transport, pullForm } = parameters;
+  const { ConfPriCloudAddr: server, transport, pullForm, pushForm } = parameters;
   if (transport !== undefined) {
     const whole = typeof transport?.post === "function" && typeof transport.connect === "function";
     if (!whole) throw wrong("a transport has post and connect");
   }
-  if (pullForm !== undefined && !FORMS.includes(pullForm)) {
-    throw wrong(`pullForm is one of ${FORMS.join(", ")}`);
+  if (pullForm !== undefined && !PULL_FORMS.includes(pullForm)) {
+    throw wrong(`pullForm is one of ${PULL_FORMS.join(", ")}`);
   }
-  return { server: server === undefined ? undefined : readServer(server), transport, pullForm };
+  if (pushForm !== undefined && !PUSH_FORMS.includes(pushForm)) {
+    throw wrong(`pushForm is one of ${PUSH_FORMS.join(", ")}`);
+  }
+  const forms = { pull: pullForm, push: pushForm };
+  return { server: server === undefined ? undefined : readServer(server), transport, forms };
 }
 
 function readServer(server: PrivateCloud): PrivateCloud {

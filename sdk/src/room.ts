@@ -4,11 +4,12 @@
  * This outlives connections. Whatever the node forgets, `restore` tells it again, in an order in
  * which nothing is heard or seen that was muted.
  */
-import type { EventName, PullForm, Target } from "./api";
+import type { EventName, Target } from "./api";
 import { LOST_AFTER, RECHECK_AFTER } from "./defaults";
 import { LockgateError, errors } from "./errors";
 import { log } from "./log";
 import type { Kinds, Uids } from "./names";
+import type { Forms } from "./parameters";
 import { DROPPED } from "./requests";
 import type { Session } from "./session";
 
@@ -54,8 +55,7 @@ export class Room {
     readonly channel: string,
     readonly uids: Uids,
     private readonly emit: Emit,
-    /** `undefined`: what the node gives who does not say. */
-    private readonly pullForm: PullForm | undefined,
+    private readonly forms: Forms,
   ) {}
 
   /** From now on this session is asked. */
@@ -84,7 +84,7 @@ export class Room {
     const before = this.target;
     this.target = target;
     try {
-      const content = publishContent(target);
+      const content = this.publishContent(target);
       const answer = await this.session.request({ cmd: "Publish", content });
       return (this.pushUrl = String(answer.PushUrl));
     } catch (thrown) {
@@ -214,7 +214,7 @@ export class Room {
   }
 
   private republish(target: Target): void {
-    this.own("Publish", publishContent(target)).then(
+    this.own("Publish", this.publishContent(target)).then(
       (answer) => {
         if (!answer || this.target === undefined) return;
         const url = String(answer.PushUrl);
@@ -296,7 +296,7 @@ export class Room {
     const remote = this.remotes.get(uid);
     if (remote?.muted) this.tellMute(uid, remote);
     const content: Record<string, unknown> = { UserId: uid, ChanId: this.channel };
-    if (this.pullForm) content.Form = this.pullForm;
+    if (this.forms.pull) content.Form = this.forms.pull;
     return this.session.request({ cmd: "Subscribe", content, user: uid, lasting });
   }
 
@@ -307,6 +307,13 @@ export class Room {
       if (cmd === "Publish") this.unpublished();
       this.emit("error", error);
     });
+  }
+
+  /** "all", by RTMP, is what deployed clients ask for: nothing. */
+  private publishContent(target: Target): object | "" {
+    const { push } = this.forms;
+    if (target === "all" && !push) return "";
+    return { ...(target !== "all" && { Target: target }), ...(push && { Form: push }) };
   }
 
   private learn(remote: Remote, answer: any): void {
@@ -374,9 +381,4 @@ export class Room {
 function turned(before: Kinds | undefined, kinds: Kinds, muted: boolean): Kinds {
   const { audio, video } = before ?? { audio: false, video: false };
   return { audio: kinds.audio ? muted : audio, video: kinds.video ? muted : video };
-}
-
-/** "all" is what deployed clients ask for: nothing. */
-function publishContent(target: Target): object | "" {
-  return target === "all" ? "" : { Target: target };
 }

@@ -255,16 +255,23 @@ test("a new token is told, and used from then on", async (t) => {
   assert.equal(node.gatewayAsked[1].token, "t2");
 });
 
-test("pull URLs are asked for in the form that was set, and in none otherwise", async (t) => {
+test("URLs are asked for in the form that was set, and in none otherwise", async (t) => {
   const { node, newClient } = await serve(t);
   const { client } = newClient();
   await client.join(undefined, "room", 7);
   await client.subscribe(8);
   assert.deepEqual(node.last("Subscribe"), { UserId: "8", ChanId: "room" });
+  await client.publish();
+  assert.equal(node.last("Publish"), "");
   await client.leave();
   await client.setParameters({ pullForm: "http-flv" });
+  await client.setParameters({ pushForm: "whip" });
   await client.join(undefined, "room", 7);
   await client.subscribe(8);
   assert.deepEqual(node.last("Subscribe"), { UserId: "8", ChanId: "room", Form: "http-flv" });
+  await client.publish();
+  assert.deepEqual(node.last("Publish"), { Form: "whip" });
+  await client.publish("audio");
+  assert.deepEqual(node.last("Publish"), { Target: "audio", Form: "whip" });
   assert.deepEqual(node.faults, []);
 });

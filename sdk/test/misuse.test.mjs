@@ -119,6 +119,7 @@ const table = [
   ["ready", ["setParameters", { ConfPriCloudAddr: { ServerAdd: "a", Port: 70000 } }], "INVALID_ARGUMENT"],
   ["ready", ["setParameters", { transport: {} }], "INVALID_ARGUMENT"],
   ["ready", ["setParameters", { pullForm: "hls" }], "INVALID_ARGUMENT"],
+  ["ready", ["setParameters", { pushForm: "whep" }], "INVALID_ARGUMENT"],
   ["audience", ["publish", "all"], "AUDIENCE_MAY_NOT_PUBLISH"],
   ["audience", ["unpublish"], "NOT_PUBLISHED"],
 ];

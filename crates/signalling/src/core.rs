@@ -15,13 +15,13 @@ use tokio_util::task::TaskTracker;
 use crate::channels::{Bounds, Channels};
 use crate::code::Code;
 use crate::config::Config;
+use crate::form::{PullForm, PushForm};
 use crate::gateway::Arrival;
 use crate::hooks::{Happened, Hooks, Who};
 use crate::metrics::Metrics;
 use crate::names::AppId;
 use crate::token::{self, Bearer, Certificate, Privileges, TokenError};
 use crate::url::{Kind, UrlId};
-use crate::wire::Form;
 
 /// The port that RTMP URLs need not name.
 const RTMP_PORT: u16 = 1935;
@@ -120,9 +120,39 @@ impl Core {
         })
     }
 
-    /// A media URL for a client that came by `arrival`.
-    pub(crate) fn url(&self, kind: Kind, app: &AppId, id: UrlId, arrival: &Arrival) -> String {
-        let name = self.channels.book.name(kind, id);
+    /// A push URL of a form, for a client that came by `arrival`.
+    pub(crate) fn push_url(
+        &self,
+        form: PushForm,
+        app: &AppId,
+        id: UrlId,
+        arrival: &Arrival,
+    ) -> String {
+        let name = self.channels.book.name(Kind::Push, id);
+        match form {
+            PushForm::Rtmp => self.rtmp_url(app, &name, arrival),
+            PushForm::Whip => self.http_url("http", arrival, &format!("{app}/{name}/whip")),
+        }
+    }
+
+    /// A pull URL of a form, for a client that came by `arrival`.
+    pub(crate) fn pull_url(
+        &self,
+        form: PullForm,
+        app: &AppId,
+        id: UrlId,
+        arrival: &Arrival,
+    ) -> String {
+        let name = self.channels.book.name(Kind::Pull, id);
+        match form {
+            PullForm::Rtmp => self.rtmp_url(app, &name, arrival),
+            PullForm::HttpFlv => self.http_url("http", arrival, &format!("{app}/{name}.flv")),
+            PullForm::WsFlv => self.http_url("ws", arrival, &format!("{app}/{name}.flv")),
+            PullForm::Whep => self.http_url("http", arrival, &format!("{app}/{name}/whep")),
+        }
+    }
+
+    fn rtmp_url(&self, app: &AppId, name: &str, arrival: &Arrival) -> String {
         match &self.config.public_rtmp {
             Some(authority) => format!("rtmp://{authority}/{app}/{name}"),
             None if self.config.rtmp_port == RTMP_PORT => {
@@ -135,20 +165,13 @@ impl Core {
         }
     }
 
-    /// A pull URL of a form. Those of HTTP are where the gateway and the WebSocket are.
-    pub(crate) fn pull_url(&self, form: Form, app: &AppId, id: UrlId, arrival: &Arrival) -> String {
-        let scheme = match (form, arrival.secure) {
-            (Form::Rtmp, _) => return self.url(Kind::Pull, app, id, arrival),
-            (Form::HttpFlv, false) => "http",
-            (Form::HttpFlv, true) => "https",
-            (Form::WsFlv, false) => "ws",
-            (Form::WsFlv, true) => "wss",
-        };
-        let name = self.channels.book.name(Kind::Pull, id);
+    /// A URL where the gateway and the WebSocket are; over TLS where the client came over it.
+    fn http_url(&self, scheme: &str, arrival: &Arrival, path: &str) -> String {
+        let secure = if arrival.secure { "s" } else { "" };
         let host = self.config.public_host.as_ref().unwrap_or(&arrival.host);
         match self.config.public_port.or(arrival.port) {
-            Some(port) => format!("{scheme}://{host}:{port}/{app}/{name}.flv"),
-            None => format!("{scheme}://{host}/{app}/{name}.flv"),
+            Some(port) => format!("{scheme}{secure}://{host}:{port}/{path}"),
+            None => format!("{scheme}{secure}://{host}/{path}"),
         }
     }
 

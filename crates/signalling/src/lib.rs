@@ -11,6 +11,7 @@ pub mod code;
 pub mod config;
 mod core;
 pub mod desk;
+mod form;
 pub mod gateway;
 pub mod hooks;
 pub mod members;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::code::Code;
+use crate::form::{PullForm, PushForm};
 use crate::names::{ChannelName, NotUid, Uid};
 use crate::transport::Text;
 
@@ -62,18 +63,6 @@ pub(crate) enum Target {
     Video,
 }
 
-/// What a pull URL is for: our addition, in `Subscribe`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) enum Form {
-    /// RTMP, as deployed clients expect.
-    #[default]
-    Rtmp,
-    /// FLV over HTTP.
-    HttpFlv,
-    /// FLV over WebSocket.
-    WsFlv,
-}
-
 /// What a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Role {
@@ -108,9 +97,9 @@ pub(crate) enum Request {
     Login(Box<Login>),
     KeepAlive,
     SetRole(Role),
-    Publish(Target),
+    Publish(Target, PushForm),
     UnPublish,
-    Subscribe(Uid, Form),
+    Subscribe(Uid, PullForm),
     UnSubscribe(Uid),
     MuteRemote(Uid, Mutes),
     MuteLocal(Mutes),
@@ -159,9 +148,9 @@ impl Envelope {
             "KeepAlive" => Request::KeepAlive,
             "Login" => Request::Login(Box::new(login(content)?)),
             "SetRole" => Request::SetRole(role(content)?),
-            "Publish" => Request::Publish(target(content)?),
+            "Publish" => Request::Publish(target(content)?, form(content, PushForm::read)?),
             "UnPublish" => Request::UnPublish,
-            "Subscribe" => Request::Subscribe(user(content)?, form(content)?),
+            "Subscribe" => Request::Subscribe(user(content)?, form(content, PullForm::read)?),
             "UnSubscribe" => Request::UnSubscribe(user(content)?),
             "MuteRemoteStream" => Request::MuteRemote(user(content)?, mutes(content)?),
             "MuteLocalStream" => Request::MuteLocal(mutes(content)?),
@@ -226,15 +215,11 @@ fn target(content: &Value) -> Result<Target, Code> {
     }
 }
 
-fn form(content: &Value) -> Result<Form, Code> {
+fn form<F: Default>(content: &Value, read: fn(&str) -> Option<F>) -> Result<F, Code> {
     match content.get("Form") {
-        None | Some(Value::Null) => Ok(Form::Rtmp),
-        Some(Value::String(form)) => match form.as_str() {
-            "rtmp" | "" => Ok(Form::Rtmp),
-            "http-flv" => Ok(Form::HttpFlv),
-            "ws-flv" => Ok(Form::WsFlv),
-            _ => Err(Code::Malformed),
-        },
+        None | Some(Value::Null) => Ok(F::default()),
+        Some(Value::String(form)) if form.is_empty() => Ok(F::default()),
+        Some(Value::String(form)) => read(form).ok_or(Code::Malformed),
         Some(_) => Err(Code::Malformed),
     }
 }

@@ -36,6 +36,7 @@ client.setParameters({ ConfPriCloudAddr: { ServerAdd: "host", Port: 8080, Wss: f
 const transport: Transport | undefined = webTransport({ WebSocket: class {} });
 client.setParameters({ transport });
 client.setParameters({ pullForm: "http-flv" });
+client.setParameters({ pullForm: "whep", pushForm: "whip" });
 // @ts-expect-error: there is no such form.
 client.setParameters({ pullForm: "hls" });
 

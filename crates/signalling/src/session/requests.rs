@@ -9,9 +9,10 @@ use tokio::time::timeout;
 use super::{HOOK_TIMEOUT, Member, Talk};
 use crate::channels::Joining;
 use crate::code::Code;
+use crate::form::PushForm;
 use crate::hooks::{Leave, Who, Wish};
 use crate::token::{Expiry, Privileges, TokenError};
-use crate::url::{Kind, UrlId};
+use crate::url::UrlId;
 use crate::wire::{Answer, Envelope, Login, Request, Target};
 
 impl Talk {
@@ -38,8 +39,8 @@ impl Talk {
                 })?;
                 done
             }
-            Request::Publish(target) => {
-                let url = self.publish(target).await?;
+            Request::Publish(target, form) => {
+                let url = self.publish(target, form).await?;
                 self.say(
                     "Publish",
                     &Answer {
@@ -159,7 +160,7 @@ impl Talk {
         Ok(())
     }
 
-    async fn publish(&self, target: Target) -> Result<String, Code> {
+    async fn publish(&self, target: Target, form: PushForm) -> Result<String, Code> {
         let member = self.member.as_ref().ok_or(Code::NotJoined)?;
         let target = allowed(&member.privileges, target)?;
         let place = &member.place;
@@ -169,9 +170,7 @@ impl Talk {
         let id = self.core.channels.ask(place, |channel, uid, key, out| {
             channel.publish(uid, key, target, fresh, out)
         })?;
-        Ok(self
-            .core
-            .url(Kind::Push, &place.room.app, id, &self.arrival))
+        Ok(self.core.push_url(form, &place.room.app, id, &self.arrival))
     }
 
     /// Waits for those who have a say, if there are any.

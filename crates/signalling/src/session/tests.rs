@@ -345,19 +345,40 @@ async fn a_pull_url_has_the_form_it_was_asked_for_and_is_where_the_client_came()
         let _pushed = node.push(&a.publish().await);
         assert_eq!(b.frame().await, notice("StreamAdded", "a"));
         let mut urls = Vec::new();
-        for form in ["http-flv", "ws-flv", "rtmp"] {
+        for form in ["http-flv", "ws-flv", "whep", "rtmp"] {
             let content = json!({"UserId": "a", "Form": form});
             let answer = b.ask("Subscribe", content).await;
             urls.push(answer["PullUrl"].as_str().unwrap().to_owned());
         }
-        let (_, name) = parts(&urls[2]);
+        let (_, name) = parts(&urls[3]);
         assert_eq!(urls[0], format!("http://{base}/live/{name}.flv"));
         assert_eq!(urls[1], format!("ws://{base}/live/{name}.flv"));
-        let answer = b
-            .ask("Subscribe", json!({"UserId": "a", "Form": "hls"}))
-            .await;
-        assert_eq!(answer["Code"], json!(Code::Malformed));
+        assert_eq!(urls[2], format!("http://{base}/live/{name}/whep"));
+        for form in ["hls", "whip"] {
+            let answer = b
+                .ask("Subscribe", json!({"UserId": "a", "Form": form}))
+                .await;
+            assert_eq!(answer["Code"], json!(Code::Malformed), "{form}");
+        }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_url_has_the_form_it_was_asked_for_and_is_of_the_one_publication() {
+    let node = node();
+    let mut a = node.join("a").await;
+    let rtmp = a.publish().await;
+    let (_, name) = parts(&rtmp);
+    let asked = a.ask("Publish", json!({"Form": "whip"})).await;
+    assert_eq!(
+        asked["PushUrl"],
+        format!("http://rtc.example/live/{name}/whip")
+    );
+    for form in ["whep", "http-flv"] {
+        let answer = a.ask("Publish", json!({"Form": form})).await;
+        assert_eq!(answer["Code"], json!(Code::Malformed), "{form}");
+    }
+    assert!(!node.is_dead(&rtmp));
 }
 
 #[tokio::test(start_paused = true)]

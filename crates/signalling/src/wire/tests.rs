@@ -32,32 +32,47 @@ fn what_clients_send_is_read() {
             r#"{"Role":"Host"}"#,
             Request::SetRole(Role::Host),
         ),
-        ("Publish", "", Request::Publish(Target::All)),
+        ("Publish", "", Request::Publish(Target::All, PushForm::Rtmp)),
         (
             "Publish",
             r#"{"Target":"audio"}"#,
-            Request::Publish(Target::Audio),
+            Request::Publish(Target::Audio, PushForm::Rtmp),
+        ),
+        (
+            "Publish",
+            r#"{"Target":"video","Form":"whip"}"#,
+            Request::Publish(Target::Video, PushForm::Whip),
+        ),
+        (
+            "Publish",
+            r#"{"Form":"rtmp"}"#,
+            Request::Publish(Target::All, PushForm::Rtmp),
         ),
         ("UnPublish", "", Request::UnPublish),
         (
             "Subscribe",
             r#"{"UserId":"7","ChanId":"c"}"#,
-            Request::Subscribe(uid("7"), Form::Rtmp),
+            Request::Subscribe(uid("7"), PullForm::Rtmp),
         ),
         (
             "Subscribe",
             r#"{"UserId":7}"#,
-            Request::Subscribe(uid("7"), Form::Rtmp),
+            Request::Subscribe(uid("7"), PullForm::Rtmp),
         ),
         (
             "Subscribe",
             r#"{"UserId":"7","Form":"http-flv"}"#,
-            Request::Subscribe(uid("7"), Form::HttpFlv),
+            Request::Subscribe(uid("7"), PullForm::HttpFlv),
         ),
         (
             "Subscribe",
             r#"{"UserId":"7","Form":"ws-flv"}"#,
-            Request::Subscribe(uid("7"), Form::WsFlv),
+            Request::Subscribe(uid("7"), PullForm::WsFlv),
+        ),
+        (
+            "Subscribe",
+            r#"{"UserId":"7","Form":"whep"}"#,
+            Request::Subscribe(uid("7"), PullForm::Whep),
         ),
         (
             "UnSubscribe",
@@ -99,7 +114,7 @@ fn what_clients_send_is_read() {
     // A content that is an object and not a text is meant well.
     assert_eq!(
         request("Subscribe", &json!({"UserId": "a"})),
-        Ok(Request::Subscribe(uid("a"), Form::Rtmp))
+        Ok(Request::Subscribe(uid("a"), PullForm::Rtmp))
     );
     assert_eq!(request("Logout", &Value::Null), Ok(Request::Logout));
 }
