@@ -47,7 +47,7 @@ sdk/node_modules/.package-lock.json: sdk/package-lock.json
 	@npm ci --prefix sdk --ignore-scripts --no-audit --no-fund --silent
 
 test: test-deps ## Run every test, those with real clients included
-	@$(MAKE) --no-print-directory test-console console/dist/index.html
+	@$(MAKE) --no-print-directory test-console console/dist/index.html sdk
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory test-sdk BUILT=1
 

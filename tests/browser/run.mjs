@@ -4,7 +4,8 @@
 // the test looks at; that is printed as the last line, as JSON: { result, errors }. `errors` is what
 // pages complained about. tests/src/browser.rs starts it.
 //
-// `origin` serves an empty page at /, and files of the packages beside it at /modules/.
+// `origin` serves an empty page at /, files of the packages beside it at /modules/, the SDK as it was
+// built at /sdk/, and this folder at /scenarios/.
 import { createReadStream } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -12,6 +13,11 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const modules = fileURLToPath(new URL('../../target/test-tools/browser/node_modules/', import.meta.url));
+const FOLDERS = {
+    modules,
+    sdk: fileURLToPath(new URL('../../sdk/dist/', import.meta.url)),
+    scenarios: fileURLToPath(new URL('./', import.meta.url)),
+};
 const { chromium } = createRequire(modules)('playwright-core');
 
 const FLAGS = [
@@ -40,7 +46,8 @@ const server = createServer((request, response) => {
         response.end('<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>test</title><body></body>');
         return;
     }
-    const file = path.join(modules, pathname.replace(/^\/modules\//, ''));
+    const [, folder, ...rest] = pathname.split('/');
+    const file = path.join(FOLDERS[folder] ?? FOLDERS.modules, ...rest);
     response.setHeader('Content-Type', 'text/javascript');
     createReadStream(file)
         .on('error', () => response.writeHead(404).end())
