@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { namesOf, netStatus } from "../src/meet/room";
+import { netStatus, urlsOf } from "../src/meet/room";
 import { flvUrl } from "../src/media/flv";
 import { endpoint } from "../src/media/sdp";
 import { href, segments } from "../src/router";
@@ -19,11 +19,11 @@ test("a stream's name is one segment of its media URLs", () => {
   expect(flvUrl("live", "a/b", "key=a")).toBe("/live/a%2Fb.flv?key=a");
 });
 
-test("the signed name in a member's URL is the one that WHIP and WHEP take", () => {
-  const signed = { app: "live", name: "pabcdefghijklmnopqrstuvwxyz2345" };
-  expect(namesOf(`rtmp://127.0.0.1:1935/live/${signed.name}`)).toEqual(signed);
-  expect(namesOf(`rtmps://media.example.com/live/${signed.name}`)).toEqual(signed);
-  expect(namesOf(`http://127.0.0.1/live/${signed.name}.flv`)).toEqual(signed);
+test("a member's WHEP URL plays on the page's own host, and by FLV", () => {
+  const path = "/live/sabcdefghijklmnopqrstuvwxyz2345";
+  const urls = { whep: `${path}/whep`, flv: `${path}.flv` };
+  expect(urlsOf(`http://127.0.0.1:8080${path}/whep`)).toEqual(urls);
+  expect(urlsOf(`https://media.example.com${path}/whep`)).toEqual(urls);
 });
 
 test("what plays here is told in the units of live-player", () => {

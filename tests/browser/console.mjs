@@ -72,14 +72,18 @@ async function undo({ page, context, args }) {
 /** Plays a stream of an app that asks players for a key, which the page does not have. */
 async function watch({ page, args }) {
     await page.goto(`${args.url}/#/streams/studio/show`);
-    await page.getByLabel('Protocol').selectOption('http-flv');
+    await page.getByLabel('Protocol').selectOption('ws-flv');
     await page.waitForFunction(() => {
         const video = document.querySelector('video');
         return video.videoWidth && video.currentTime > 1;
     });
-    await page.getByText(/HTTP-FLV · 640×360/).waitFor();
-    const { items } = await (await fetch(`${args.url}/api/v1/players?app=studio`)).json();
-    return { protocols: items.map(({ protocol }) => protocol) };
+    await page.getByText(/WS-FLV · 640×360/).waitFor();
+    const protocols = async () => {
+        const { items } = await (await fetch(`${args.url}/api/v1/players?app=studio`)).json();
+        return items.map(({ protocol }) => protocol);
+    };
+    while ((await protocols()).length > 1) await new Promise((passed) => setTimeout(passed, 50));
+    return { protocols: await protocols() };
 }
 
 const PAGES = {

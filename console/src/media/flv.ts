@@ -1,4 +1,8 @@
-/** Plays a stream by HTTP-FLV, through Media Source Extensions. */
+/**
+ * Plays a stream's FLV through Media Source Extensions. By WebSocket: browsers open six connections
+ * to a host for everything that is no WebSocket, so a page of a few players by HTTP could ask the
+ * node nothing any more.
+ */
 import { ApiError } from "../api/client";
 import type { Playing } from "./whep";
 
@@ -25,7 +29,8 @@ export async function playFlv(
   mpegts.LoggingControl.enableAll = false;
   const absolute = new URL(url, location.href).href;
   const player = mpegts.createPlayer(
-    { type: "flv", isLive: true, url: absolute },
+    // Of http and https, ws and wss.
+    { type: "flv", isLive: true, url: absolute.replace(/^http/, "ws") },
     {
       // Its worker is a blob, which the page's policy lets no one run.
       enableWorker: false,
@@ -47,10 +52,15 @@ export async function playFlv(
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new ApiError(0, "no_picture", "no_picture")), START_MS);
       const settle = (run: () => void) => () => (clearTimeout(timer), run());
-      player.on(mpegts.Events.ERROR, (kind: string, detail: string, info: { code?: number; msg?: string }) => {
-        settle(() => void refusal(absolute, info?.code ?? 0, info?.msg ?? `${kind}: ${detail}`).then(reject))();
+      let failed = false;
+      player.on(mpegts.Events.ERROR, (kind: string, detail: string, info: { msg?: string }) => {
+        failed = true;
+        settle(() => void refusal(absolute, info?.msg ?? `${kind}: ${detail}`).then(reject))();
       });
-      player.on(mpegts.Events.LOADING_COMPLETE, settle(() => reject(new ApiError(0, "ended", "ended"))));
+      player.on(mpegts.Events.LOADING_COMPLETE, () => {
+        // A WebSocket that failed closes as well.
+        if (!failed) settle(() => reject(new ApiError(0, "ended", "ended")))();
+      });
       video.addEventListener("loadeddata", settle(resolve), { once: true });
       stop.addEventListener("abort", settle(() => reject(stop.reason)), { once: true });
       player.attachMediaElement(video);
@@ -66,7 +76,7 @@ export async function playFlv(
 
   let before = { at: performance.now(), frames: 0 };
   return {
-    protocol: "http-flv",
+    protocol: "ws-flv",
     stop: end,
     stats: async () => {
       const { totalVideoFrames, droppedVideoFrames } = video.getVideoPlaybackQuality();
@@ -86,9 +96,8 @@ export async function playFlv(
   };
 }
 
-/** The player tells a status and no more; the node says why it refuses to whoever asks again. */
-async function refusal(url: string, status: number, text: string): Promise<ApiError> {
-  if (status < 400) return new ApiError(0, "flv_failed", text);
+/** A WebSocket tells nothing of why it was refused; the node says it to whoever asks by HTTP. */
+async function refusal(url: string, text: string): Promise<ApiError> {
   const stop = new AbortController();
   try {
     const answer = await fetch(url, { signal: AbortSignal.any([stop.signal, AbortSignal.timeout(2_000)]) });
@@ -102,5 +111,5 @@ async function refusal(url: string, status: number, text: string): Promise<ApiEr
   } finally {
     stop.abort();
   }
-  return new ApiError(status, `http_${status}`, text);
+  return new ApiError(0, "flv_failed", text);
 }

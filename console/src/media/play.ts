@@ -4,7 +4,7 @@ import { playFlv } from "./flv";
 import { playWhep } from "./whep";
 import type { Playing } from "./whep";
 
-export type Way = "auto" | "whep" | "http-flv";
+export type Way = "auto" | "whep" | "ws-flv";
 
 /** The same stream by both. */
 export interface Urls {
@@ -27,7 +27,7 @@ export async function play(
   stop: AbortSignal,
   over: () => void,
 ): Promise<Played> {
-  if (way === "http-flv") return playFlv(urls.flv, video, stop, over);
+  if (way === "ws-flv") return playFlv(urls.flv, video, stop, over);
   try {
     return await playWhep(urls.whep, video, stop, over);
   } catch (thrown) {

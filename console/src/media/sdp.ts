@@ -19,12 +19,12 @@ export const endpoint = (app: string, name: string, kind: "whip" | "whep", query
 /** Offers what the connection is set up for, and waits until it is connected. */
 export async function negotiate(peer: RTCPeerConnection, url: string, stop: AbortSignal): Promise<Session> {
   await peer.setLocalDescription(await peer.createOffer());
-  const limit = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_MS)]);
   const headers = { "content-type": "application/sdp", accept: "application/sdp" };
   const body = peer.localDescription?.sdp ?? "";
   let answer: Response;
   try {
-    answer = await fetch(url, { method: "POST", headers, body, signal: limit });
+    // Not cut short by `stop`: the session that the node may have made by then has to be ended.
+    answer = await fetch(url, { method: "POST", headers, body, signal: AbortSignal.timeout(ANSWER_MS) });
   } catch (cause) {
     stop.throwIfAborted();
     throw new ApiError(0, "no_answer", String((cause as Error).message));
@@ -38,6 +38,7 @@ export async function negotiate(peer: RTCPeerConnection, url: string, stop: Abor
     },
   };
   try {
+    stop.throwIfAborted();
     await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
     await connected(peer, stop);
     return session;

@@ -14,7 +14,7 @@ const STATS_MS = 1_000;
 /** A stream that breaks off may come back: it is asked for again after this. */
 const AGAIN_MS = 3_000;
 
-const WAYS: Way[] = ["auto", "whep", "http-flv"];
+const WAYS: Way[] = ["auto", "whep", "ws-flv"];
 
 type State = { kind: "starting" } | { kind: "playing"; played: Played } | { kind: "failed"; error: ApiError };
 
@@ -150,7 +150,7 @@ export function Viewer(props: {
   );
 }
 
-export const wayText = (way: string): string => (way === "whep" ? "WHEP" : way === "http-flv" ? "HTTP-FLV" : way);
+export const wayText = (way: string): string => (way === "whep" ? "WHEP" : way === "ws-flv" ? "WS-FLV" : way);
 
 function reading(played: Played, stats: MediaStats): string {
   const parts = [wayText(played.protocol)];

@@ -5,7 +5,7 @@ import type { MediaStats } from "./stats";
 
 /** What is playing, by whichever protocol. */
 export interface Playing {
-  protocol: "whep" | "http-flv";
+  protocol: "whep" | "ws-flv";
   stats(): Promise<MediaStats>;
   stop(): void;
 }

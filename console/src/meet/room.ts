@@ -7,8 +7,6 @@ import type { ApiError } from "../api/client";
 import type { MediaStats } from "../media/stats";
 import { asApiError } from "../media/play";
 import type { Urls } from "../media/play";
-import { flvUrl } from "../media/flv";
-import { endpoint } from "../media/sdp";
 import { publishWhip } from "../media/whip";
 import type { Publishing } from "../media/whip";
 import { PICTURES, capture, stopTracks } from "../media/capture";
@@ -63,10 +61,13 @@ export function reasonOf(thrown: unknown): string {
   return reason ?? message ?? String(code ?? thrown);
 }
 
-/** The app and the signed name in a media URL that the SDK was given. */
-export function namesOf(url: string): { app: string; name: string } {
-  const [app = "", name = ""] = new URL(url.replace(/^rtmps?:/, "http:")).pathname.slice(1).split("/");
-  return { app: decodeURIComponent(app), name: decodeURIComponent(name.replace(/\.flv$/, "")) };
+/**
+ * Where a member's WHEP URL plays, here: on this page's own host, by which the node was reached, and
+ * by FLV as well, which is at the same name.
+ */
+export function urlsOf(url: string): Urls {
+  const { pathname } = new URL(url);
+  return { whep: pathname, flv: pathname.replace(/\/whep$/, ".flv") };
 }
 
 /** The network of this page: the gateway and the WebSocket are where the page is from. */
@@ -117,6 +118,8 @@ export class Room {
     await client.setParameters({
       ConfPriCloudAddr: { ServerAdd: location.hostname, Port: Number(location.port || 80), Wss: false },
       transport: transport(),
+      pullForm: "whep",
+      pushForm: "whip",
     });
     this.listen();
     await client.setRole(role);
@@ -195,9 +198,9 @@ export class Room {
       this.me({ sending: false, problem: error });
       setTimeout(() => push === this.push && void this.pushTo(url), AGAIN_MS);
     };
-    const { app, name } = namesOf(url);
+    const { pathname } = new URL(url);
     try {
-      const publishing = await publishWhip(endpoint(app, name, "whip"), media, push.bitrate, push.stop.signal, () => {
+      const publishing = await publishWhip(pathname, media, push.bitrate, push.stop.signal, () => {
         if (push === this.push) again();
       });
       if (push !== this.push) return publishing.stop();
@@ -274,11 +277,6 @@ export class Room {
   private note(text: string): void {
     this.set({ log: [...this.state.log.slice(1 - LINES), { at: Date.now(), text }] });
   }
-}
-
-function urlsOf(url: string): Urls {
-  const { app, name } = namesOf(url);
-  return { whep: endpoint(app, name, "whep"), flv: flvUrl(app, name) };
 }
 
 /** Kilobits, milliseconds and percent, as the components count. */
