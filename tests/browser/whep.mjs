@@ -1,8 +1,11 @@
 // Plays by WHEP and looks: { url, key, phases: [{ seconds, gate }], api, name }. `url` is what offers
 // are posted to. Before a phase the gate of the stream's only player is switched as it says. Returns
-// four samples a second for each phase, with the picture's mean colour and the sound's loudness.
+// four samples a second for each phase, with the picture's mean colour and the sound's loudness, and
+// its gaps: from one frame that was shown to the next, in ms, and when the later one was. Says
+// `phase N` as one begins.
 export default async function whep({ page, origin, args }) {
     await page.exposeFunction('turn', (gate) => turn(args, gate));
+    await page.exposeFunction('say', (text) => console.log(text));
     await page.goto(origin);
     return page.evaluate(async ({ url, key, phases }) => {
         const started = performance.now();
@@ -25,11 +28,12 @@ export default async function whep({ page, origin, args }) {
         document.body.append(video);
         let firstFrame = null;
         let lastShown = 0;
-        let longestFreeze = 0;
+        let gaps = [];
+        let phaseBegan = 0;
         const shown = () => {
             const now = performance.now();
             firstFrame ??= now - started;
-            if (lastShown) longestFreeze = Math.max(longestFreeze, now - lastShown);
+            if (lastShown) gaps.push({ at: now - phaseBegan, gap: now - lastShown });
             lastShown = now;
             video.requestVideoFrameCallback(shown);
         };
@@ -80,15 +84,19 @@ export default async function whep({ page, origin, args }) {
             await new Promise((done) => setTimeout(done, 50));
         }
         const seen = [];
-        for (const { seconds, gate } of phases) {
+        for (const [index, { seconds, gate }] of phases.entries()) {
             if (gate) await turn(gate);
-            longestFreeze = 0;
+            gaps = [];
+            phaseBegan = performance.now();
+            await say(`phase ${index}`);
             const samples = [];
             for (let count = 0; count < seconds * 4; count++) {
                 await new Promise((done) => setTimeout(done, 250));
                 samples.push(await look());
             }
-            seen.push({ samples, longestFreeze: Math.max(longestFreeze, performance.now() - lastShown) });
+            const now = performance.now();
+            gaps.push({ at: now - phaseBegan, gap: now - lastShown });
+            seen.push({ samples, gaps, longestFreeze: Math.max(...gaps.map(({ gap }) => gap)) });
         }
         const size = [video.videoWidth, video.videoHeight];
         const ended = (await fetch(session, { method: 'DELETE' })).status;

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub struct Shape {
 #[derive(Debug)]
 pub struct Shaper {
     address: SocketAddr,
+    loss_percent: Arc<AtomicU32>,
     node: Arc<Mutex<Option<SocketAddr>>>,
     stop: Arc<AtomicBool>,
 }
@@ -48,6 +49,7 @@ impl Shaper {
         front.set_read_timeout(Some(Duration::from_millis(50)))?;
         let shaper = Self {
             address: front.local_addr()?,
+            loss_percent: Arc::new(AtomicU32::new(shape.loss_percent)),
             node: Arc::default(),
             stop: Arc::default(),
         };
@@ -60,13 +62,19 @@ impl Shaper {
             }
         });
         let (node, stop) = (Arc::clone(&shaper.node), Arc::clone(&shaper.stop));
-        std::thread::spawn(move || forward(&front, shape, &node, &stop, &send));
+        let (loss, delay) = (Arc::clone(&shaper.loss_percent), shape.delay);
+        std::thread::spawn(move || forward(&front, &loss, delay, &node, &stop, &send));
         Ok(shaper)
     }
 
     /// Where peers send to.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on so many datagrams of a hundred are lost, each way.
+    pub fn lose(&self, percent: u32) {
+        self.loss_percent.store(percent, Ordering::Relaxed);
     }
 
     /// Puts it in front of a node.
@@ -83,7 +91,8 @@ impl Drop for Shaper {
 
 fn forward(
     front: &Arc<UdpSocket>,
-    shape: Shape,
+    loss_percent: &Arc<AtomicU32>,
+    delay: Duration,
     node: &Mutex<Option<SocketAddr>>,
     stop: &Arc<AtomicBool>,
     send: &mpsc::Sender<Transit>,
@@ -108,6 +117,7 @@ fn forward(
                 Arc::clone(stop),
                 send.clone(),
             );
+            let loss_percent = Arc::clone(loss_percent);
             std::thread::spawn(move || {
                 let mut dice = Dice(2);
                 let mut buffer = [0; 2048];
@@ -115,22 +125,22 @@ fn forward(
                     let Ok(length) = socket_of.recv(&mut buffer) else {
                         continue;
                     };
-                    if !dice.loses(shape.loss_percent) {
-                        let _ = send.send(transit(shape, &front, from, &buffer[..length]));
+                    if !dice.loses(loss_percent.load(Ordering::Relaxed)) {
+                        let _ = send.send(transit(delay, &front, from, &buffer[..length]));
                     }
                 }
             });
             socket
         });
-        if !dice.loses(shape.loss_percent) {
-            let _ = send.send(transit(shape, back, to, &buffer[..length]));
+        if !dice.loses(loss_percent.load(Ordering::Relaxed)) {
+            let _ = send.send(transit(delay, back, to, &buffer[..length]));
         }
     }
 }
 
-fn transit(shape: Shape, socket: &Arc<UdpSocket>, to: SocketAddr, bytes: &[u8]) -> Transit {
+fn transit(delay: Duration, socket: &Arc<UdpSocket>, to: SocketAddr, bytes: &[u8]) -> Transit {
     Transit {
-        due: Instant::now() + shape.delay,
+        due: Instant::now() + delay,
         socket: Arc::clone(socket),
         to,
         bytes: bytes.to_vec(),
