@@ -24,7 +24,7 @@ import { currentTheme, nextTheme, onTheme } from "./theme";
 import { Dialogs } from "./ui/dialog";
 import { Icon } from "./ui/icons";
 import type { IconName } from "./ui/icons";
-import { Empty, Loading, Tag } from "./ui/parts";
+import { Head, Loading, Tag } from "./ui/parts";
 import { Toasts } from "./ui/toast";
 
 const NODE_MS = 10_000;
@@ -101,7 +101,7 @@ function Place({ place, rest }: { place: string; rest: string[] }): JSX.Element 
     case "meet":
       return <Meet key={`${app}/${name}`} app={app} channel={name} />;
     default:
-      return <Empty>{t("nowhere")}</Empty>;
+      return <Head title={t("nowhere")} />;
   }
 }
 

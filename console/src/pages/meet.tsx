@@ -149,12 +149,13 @@ function Entry(props: {
         </Field>
       )}
       <div class="buttons">
+        {/* Keys: a button that turns into the other under the click would submit the form. */}
         {props.busy ? (
-          <button type="button" onClick={props.cancel}>
+          <button key="cancel" type="button" onClick={props.cancel}>
             {t("cancel")}
           </button>
         ) : (
-          <button type="submit" class="primary" disabled={!chosen || !channel.trim()}>
+          <button key="join" type="submit" class="primary" disabled={!chosen || !channel.trim()}>
             {t("meet.join")}
           </button>
         )}

@@ -180,12 +180,13 @@ export function Publish(): JSX.Element {
                 <Devices label={t("source.microphone")} value={microphone} all={of("audioinput")} disabled={fixed} pick={setMicrophone} />
               </div>
               <div class="buttons">
+                {/* Keys: a button that turns into the other under the click would submit the form. */}
                 {fixed ? (
-                  <button type="button" class="danger" onClick={end}>
+                  <button key="stop" type="button" class="danger" onClick={end}>
                     {t("publish.stop")}
                   </button>
                 ) : (
-                  <button type="submit" class="primary" disabled={!canCapture() || !chosen || !name.trim()}>
+                  <button key="start" type="submit" class="primary" disabled={!canCapture() || !chosen || !name.trim()}>
                     {t("publish.start")}
                   </button>
                 )}
