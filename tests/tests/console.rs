@@ -5,6 +5,8 @@
     reason = "a helper that panics fails its test"
 )]
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use anyhow::{Context, Result, ensure};
 use lockgate_node::config::{App, AppAccess};
 use lockgate_tests::browser;
@@ -89,6 +91,7 @@ fn what_an_operator_does_in_the_console_the_node_has_done() -> Result<()> {
 
 #[test]
 fn an_operator_watches_a_stream_whose_key_the_page_does_not_have() -> Result<()> {
+    let _alone = alone();
     built()?;
     let node = TestNode::with(|config| {
         config.apps = vec![App {
@@ -125,6 +128,13 @@ fn every_page_of_the_console_can_be_read_by_everybody_and_complains_of_nothing()
     Ok(())
 }
 
+/// A browser that sends and shows pictures takes a core for itself.
+static PICTURES: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    PICTURES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Whether a picture is there: the fake camera's and the clip's are never black.
 fn is_painted(seen: &serde_json::Value) -> bool {
     let parts = seen["colour"].as_array();
@@ -133,6 +143,7 @@ fn is_painted(seen: &serde_json::Value) -> bool {
 
 #[test]
 fn what_the_publish_page_sends_the_streams_page_shows_and_sounds() -> Result<()> {
+    let _alone = alone();
     built()?;
     let node = TestNode::start()?;
     let url = format!("http://{}", node.addresses().http);
@@ -152,6 +163,7 @@ fn what_the_publish_page_sends_the_streams_page_shows_and_sounds() -> Result<()>
 
 #[test]
 fn two_members_in_the_channel_page_see_hear_and_mute_each_other() -> Result<()> {
+    let _alone = alone();
     built()?;
     let node = TestNode::start()?;
     let url = format!("http://{}", node.addresses().http);
@@ -179,6 +191,7 @@ fn two_members_in_the_channel_page_see_hear_and_mute_each_other() -> Result<()> 
 
 #[test]
 fn the_channel_page_falls_back_to_flv_by_websocket_where_webrtc_is_off() -> Result<()> {
+    let _alone = alone();
     built()?;
     let node = TestNode::with(|config| config.webrtc.listen = None)?;
     let http = node.addresses().http;

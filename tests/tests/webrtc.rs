@@ -225,8 +225,8 @@ fn what_one_page_publishes_another_shows_and_its_gate_holds() -> Result<()> {
     Ok(())
 }
 
-/// A longer gap than this between two frames, of 25 a second, is seen: ms.
-const STUTTER: f64 = 200.0;
+/// A longer gap than this between two frames is a freeze, ms: ten frames, which a loaded machine passes without one.
+const STUTTER: f64 = 400.0;
 
 #[test]
 fn a_network_that_loses_and_delays_packets_is_played_over_and_forgotten_when_it_is_well()
