@@ -76,7 +76,7 @@ export const zh: Record<Key, string> = {
 
   "overview.channels": "频道 {n}",
   "overview.ofOneCore": "占一个核",
-  "overview.rings": "其中环形缓冲 {n}",
+  "overview.rings": "环形缓冲 {n}",
   "overview.files": "文件 {open}/{max}",
   "chart.traffic": "流量",
   "chart.people": "在线数",
