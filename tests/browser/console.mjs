@@ -89,12 +89,15 @@ async function watch({ page, args }) {
 const PAGES = {
     overview: '#/',
     streams: '#/streams',
+    stream: '#/streams/live/show',
     channels: '#/channels',
     channel: '#/channels/live/room%201',
+    member: '#/channels/live/room%201/alice',
     bans: '#/bans',
     publish: '#/publish',
     meet: '#/meet',
     nowhere: '#/nowhere',
+    login: '#/',
 };
 
 /** Looks at every page in both languages, light and wide, dark and narrow. */
@@ -112,7 +115,10 @@ async function look({ page, context, args }) {
         }, [lang, theme]);
         for (const [name, hash] of Object.entries(PAGES)) {
             await page.goto('about:blank');
+            // As through a proxy, where the node asks for its token.
+            await context.setExtraHTTPHeaders(name === 'login' ? { 'x-forwarded-for': '192.0.2.1' } : {});
             await page.goto(`${args.url}/${hash}`);
+            if (name === 'login') await page.getByRole('textbox').waitFor();
             await page.locator('main').waitFor();
             await page.waitForFunction(() => !document.querySelector('[aria-busy]'));
             const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -127,6 +133,7 @@ async function look({ page, context, args }) {
             }
             seen.push(`${name} ${lang} ${await page.title()}`);
         }
+        globalThis.console.log(`looked at ${lang}`);
     }
     return { faults, seen: seen.length };
 }

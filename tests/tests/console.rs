@@ -121,10 +121,15 @@ fn an_operator_watches_a_stream_whose_key_the_page_does_not_have() -> Result<()>
 #[test]
 fn every_page_of_the_console_can_be_read_by_everybody_and_complains_of_nothing() -> Result<()> {
     let scene = Scene::start()?;
-    let seen = browser::run("console.mjs", &scene.args("look", ""))?;
+    let running = browser::start("console.mjs", &scene.args("look", ""))?;
+    running.wait_for_stdout("looked at en", PATIENCE)?;
+    let seen = browser::finish(running)?;
     assert_eq!(seen.result["faults"], json!([]));
-    assert_eq!(seen.result["seen"], 16);
-    assert_eq!(seen.errors, [] as [String; 0]);
+    assert_eq!(seen.result["seen"], 22);
+    // What the browser says of answers that are meant: the login page was refused, and the clip's
+    // B-frames cannot go by WebRTC.
+    let meant = |error: &String| error.contains("401") || error.contains("409");
+    ensure!(seen.errors.iter().all(meant), "{:?}", seen.errors);
     Ok(())
 }
 
