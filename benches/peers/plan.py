@@ -156,6 +156,12 @@ def disturbed(report):
     return late and late["video_delay_ms"]["max"] - report["video_delay_ms"]["max"]
 
 
+def crowded(report):
+    """By how much it stays grown once all of them are there."""
+    late = report["late"]
+    return late and "later_delay_ms" in late and late["later_delay_ms"]["max"] - report["video_delay_ms"]["max"]
+
+
 class Verdict:
     """Collects what a row measured; met when every part is. Of a row without a goal nothing is said."""
 
@@ -255,6 +261,7 @@ def row_10(r):
         Verdict()
         .at_most("{:.1f} ms", r.median("one-stream", OURS, joined), 30)
         .at_most("a storm of 2,000 delays others by {:.1f} ms", r.median("storm", OURS, disturbed), 20)
+        .part("{:.1f} ms once all are there", r.median("storm", OURS, crowded), True)
     )
 
 

@@ -158,6 +158,8 @@ pub struct Late {
     pub first_frame_ms: Spread,
     /// Video's delay meanwhile, of the judges that were there already.
     pub video_delay_ms: Spread,
+    /// The same afterwards, with all of them there: what they cost by being there, not by joining.
+    pub later_delay_ms: Spread,
     /// Frames that those judges lost meanwhile.
     pub lost: u64,
     /// Players, late ones or others, whose connection failed or ended meanwhile.

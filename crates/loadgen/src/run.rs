@@ -220,13 +220,18 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         self.tally.begin();
         self.tally.first_frame.clear();
         self.join(self.load.late, self.load.late_rate)?;
-        Ok(Late {
+        let mut late = Late {
             players: self.load.late,
             first_frame_ms: Spread::of(&self.tally.first_frame),
             video_delay_ms: Spread::of(&self.tally.video_delay),
+            later_delay_ms: Spread::default(),
             lost: self.tally.lost() - lost,
             ended: self.ended - ended,
-        })
+        };
+        self.tally.begin();
+        self.go_on(self.load.duration, |_| false)?;
+        late.later_delay_ms = Spread::of(&self.tally.video_delay);
+        Ok(late)
     }
 
     /// Adds `count` connections, spread over time.

@@ -103,6 +103,7 @@ impl fmt::Display for Report {
             line("joined late", format!("{players} players, {ended} ended"))?;
             line("  first keyframe", spread(late.first_frame_ms))?;
             line("  delay of others", spread(late.video_delay_ms))?;
+            line("  afterwards", spread(late.later_delay_ms))?;
             line("  frames lost", late.lost.to_string())?;
         }
         for step in &self.ramp {
