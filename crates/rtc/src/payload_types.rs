@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 
 /// The first payload type that stands for two formats, or resends two others.
-pub(crate) fn ambiguous(offer: &str) -> Option<&str> {
+pub(crate) fn ambiguous(offer: &str) -> Option<u8> {
     // What stood for a payload type: its format, what it is set to, what it resends.
-    let mut formats: HashMap<&str, &str> = HashMap::new();
-    let mut settings: HashMap<&str, &str> = HashMap::new();
-    let mut resends: HashMap<&str, &str> = HashMap::new();
+    let mut formats: HashMap<u8, &str> = HashMap::new();
+    let mut settings: HashMap<u8, &str> = HashMap::new();
+    let mut resends: HashMap<u8, &str> = HashMap::new();
     for line in offer.lines().map(str::trim) {
         if let Some((pt, format)) = attribute(line, "a=rtpmap:") {
             let before = formats.insert(pt, format);
@@ -24,7 +24,7 @@ pub(crate) fn ambiguous(offer: &str) -> Option<&str> {
                 None => (&mut settings, values),
             };
             let before = held.insert(pt, value);
-            let sound = formats.get(pt).is_some_and(|it| is_sound(it));
+            let sound = formats.get(&pt).is_some_and(|it| is_sound(it));
             if !sound && before.is_some_and(|before| before != value) {
                 return Some(pt);
             }
@@ -38,9 +38,10 @@ fn is_sound(format: &str) -> bool {
     name.eq_ignore_ascii_case("opus")
 }
 
-fn attribute<'a>(line: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
+/// A payload type and what is said of it. As a number: `096` is 96.
+fn attribute<'a>(line: &'a str, name: &str) -> Option<(u8, &'a str)> {
     let (pt, value) = line.strip_prefix(name)?.split_once(' ')?;
-    Some((pt.trim(), value.trim()))
+    Some((pt.parse().ok()?, value.trim()))
 }
 
 #[cfg(test)]
@@ -60,6 +61,7 @@ mod tests {
     fn a_payload_type_of_two_formats_is_found() {
         for offer in [
             "a=rtpmap:96 H264/90000\na=rtpmap:96 VP9/90000\n",
+            "a=rtpmap:96 H264/90000\na=rtpmap:+096 VP9/90000\n",
             "a=rtpmap:97 rtx/90000\na=fmtp:97 apt=96\na=fmtp:97 apt=98\n",
             "a=fmtp:97 profile-level-id=42e01f\na=fmtp:97 profile-level-id=640033\n",
         ] {

@@ -63,6 +63,7 @@ async fn payload_types_that_stand_for_two_formats_are_refused() {
         };
         let offers = [
             one("96", &[H264, MODE, "rtpmap:96 VP9/90000"]),
+            one("96", &[H264, MODE, "rtpmap:096 VP9/90000"]),
             one(
                 "96 97 98",
                 &[
@@ -75,6 +76,25 @@ async fn payload_types_that_stand_for_two_formats_are_refused() {
                 ],
             ),
             two(&[H264, MODE], &["rtpmap:96 VP9/90000"]),
+            two(&[H264, MODE], &["rtpmap:096 VP9/90000"]),
+            two(
+                &[H264, MODE],
+                &[
+                    H264,
+                    "fmtp:096 packetization-mode=1;profile-level-id=640033",
+                ],
+            ),
+            one(
+                "96 97 98",
+                &[
+                    H264,
+                    MODE,
+                    "rtpmap:98 VP9/90000",
+                    "rtpmap:97 rtx/90000",
+                    "fmtp:97 apt=96",
+                    "fmtp:097 apt=98",
+                ],
+            ),
             two(&[H264, MODE], &[H264, OTHER]),
         ];
         for role in [Role::Send, Role::Receive] {
