@@ -77,7 +77,10 @@ impl<'a> Writer<'a> {
         // Of one size, as near as can be: what is sent to a viewer by one call is.
         let count = body.len().div_ceil(MAX_PAYLOAD - 2);
         let size = body.len().div_ceil(count.max(1)).max(1);
-        for (at, chunk) in body.chunks(size).enumerate() {
+        let chunks = body.chunks(size);
+        // Rounded up, they may be fewer than that where there are a thousand.
+        let count = chunks.len();
+        for (at, chunk) in chunks.enumerate() {
             let mut payload = Vec::with_capacity(2 + chunk.len());
             let start = if at == 0 { 0x80 } else { 0 };
             let end = if at + 1 == count { 0x40 } else { 0 };
@@ -149,6 +152,15 @@ mod tests {
         let heads: Vec<_> = parts.iter().map(|part| (part[0], part[1])).collect();
         assert_eq!(heads, [(0x7c, 0x85), (0x7c, 0x05), (0x7c, 0x45)]);
         assert!(parts.iter().all(|part| part.len() <= MAX_PAYLOAD));
+    }
+
+    #[test]
+    fn the_last_part_of_a_very_large_unit_says_that_it_is() {
+        let unit = vec![0x65; 1_210_000];
+        let parts = payloads([&unit[..]].into_iter());
+        let ends = parts.iter().filter(|part| part[1] & 0x40 != 0).count();
+        assert_eq!(ends, 1, "of {}", parts.len());
+        assert_eq!(parts.last().unwrap()[1], 0x45);
     }
 
     proptest::proptest! {
