@@ -15,6 +15,11 @@ use crate::routes::Path;
 /// Most bytes of one call: what an IPv4 datagram may hold, which is what the kernel cuts.
 const MAX_BATCH: usize = 60_000;
 
+/// Longest datagram that another may follow in a call: what any path of IPv6 carries whole, less the
+/// headers. One call with longer ones, sound of a publisher's say, fails where the path carries less,
+/// and the system is then taken for one that cuts nothing.
+const MAX_SEGMENT: usize = 1232;
+
 /// Collects datagrams for one peer at a time.
 #[derive(Debug)]
 pub struct Outbox {
@@ -51,6 +56,7 @@ impl Batch {
         self.destination == Some(destination)
             && !self.closed
             && length <= self.segment
+            && self.segment <= MAX_SEGMENT
             && self.count < most
             && self.used + length <= MAX_BATCH
     }
@@ -166,7 +172,19 @@ mod tests {
         add(&mut batch, one, 9);
         assert!(!batch.takes(one, 9, 64));
         batch.clear();
-        add(&mut batch, two, MAX_BATCH - 5);
-        assert!(!batch.takes(two, 6, 64));
+        add(&mut batch, two, MAX_SEGMENT);
+        assert!(batch.takes(two, 6, 64));
+        while batch.takes(two, MAX_SEGMENT, 64) {
+            add(&mut batch, two, MAX_SEGMENT);
+        }
+        assert!(batch.used <= MAX_BATCH && batch.used > MAX_BATCH - MAX_SEGMENT);
+    }
+
+    #[test]
+    fn what_a_path_may_not_carry_whole_goes_by_itself() {
+        let one = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut batch = Batch::new();
+        add(&mut batch, one, MAX_SEGMENT + 1);
+        assert!(!batch.takes(one, MAX_SEGMENT + 1, 64) && !batch.takes(one, 10, 64));
     }
 }
