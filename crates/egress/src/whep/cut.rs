@@ -13,6 +13,12 @@ use lockgate_media::hevc::{self, HevcConfig};
 use lockgate_media::vp9;
 use lockgate_rtc::{Format, av1 as rtp_av1, h264, h265, vp9 as rtp_vp9};
 
+/// Longest sequence header that is taken. What it holds goes out before each keyframe, and is held
+/// with each: those of encoders have some hundred bytes.
+const MAX_RECORD: usize = 8 * 1024;
+/// Most OBUs of a frame: there are a few, and each costs an allocation.
+const MAX_OBUS: usize = 1024;
+
 /// What is known of a stream's codec.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Config {
@@ -31,6 +37,9 @@ impl Config {
 
     /// What a sequence header says.
     pub(super) fn of_header(codec: VideoCodec, record: &Bytes) -> Option<Self> {
+        if record.len() > MAX_RECORD {
+            return None;
+        }
         match codec {
             VideoCodec::Avc => AvcConfig::parse(record).map(Self::Avc),
             VideoCodec::Hevc => HevcConfig::parse(record).map(Self::Hevc),
@@ -116,7 +125,7 @@ fn hevc(config: &HevcConfig, frame: &[u8]) -> Vec<Arc<[u8]>> {
 
 fn av1(config: &Av1Config, frame: &[u8], keyframe: bool) -> Vec<Arc<[u8]>> {
     let is_sequence = |obu: &Obu<'_>| obu.kind() == obu::SEQUENCE_HEADER;
-    let carried = || av1::obus(frame).filter(Obu::is_carried);
+    let carried = || av1::obus(frame).filter(Obu::is_carried).take(MAX_OBUS);
     let mut obus: Vec<Vec<u8>> = Vec::new();
     if keyframe && !carried().any(|obu| is_sequence(&obu)) {
         obus.extend(config.obus.iter().cloned());
@@ -164,6 +173,27 @@ mod tests {
         assert_eq!(config.cut(&frame, false)[0][..], [0x10, 0x30, 8, 9]);
         let own = [0x0a, 1, 6, 0x32, 1, 8];
         assert_eq!(config.cut(&own, true)[0][..], [0x28, 2, 0x08, 6, 0x30, 8]);
+    }
+
+    #[test]
+    fn a_header_that_keyframes_would_swell_with_is_none() {
+        let mut record = vec![0x81, 0, 0, 0, 0x2a, 0x80, 0x40];
+        record.resize(MAX_RECORD, 0);
+        let parse = |record: &[u8]| {
+            Config::of_header(VideoCodec::Av1, &Bytes::copy_from_slice(record)).is_some()
+        };
+        assert!(parse(&record));
+        record.push(0);
+        assert!(!parse(&record));
+    }
+
+    #[test]
+    fn a_frame_of_very_many_obus_is_cut_short() {
+        let record = Bytes::from_static(&[0x81, 0, 0, 0]);
+        let config = Config::of_header(VideoCodec::Av1, &record).unwrap();
+        let cut = config.cut(&[0x32, 0].repeat(1 << 16), false);
+        let bytes: usize = cut.iter().map(|payload| payload.len()).sum();
+        assert!(bytes < 3 * MAX_OBUS, "{bytes}");
     }
 
     #[test]
