@@ -142,12 +142,21 @@ impl Stage {
                     }
                 }
             }
+            // Hundreds join at once: one a turn would leave the others' datagrams to nobody.
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command);
+            }
             let now = Instant::now();
             for datagram in datagrams.drain(..) {
                 if let Some(viewer) = self.viewers.get_mut(&datagram.peer) {
                     viewer.peer.receive(&datagram, now);
                     self.touched.push(datagram.peer);
                 }
+            }
+            // Who asks for an answer has it before pictures are cut and sound is coded, which may
+            // take long where there is much of it: a client gives up after two seconds.
+            if !self.touched.is_empty() {
+                self.serve(false, now);
             }
             self.reader.refresh();
             self.media.follow(self.reader.view());
