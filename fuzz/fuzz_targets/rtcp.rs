@@ -3,11 +3,18 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lockgate_rtc::rtcp;
+use lockgate_rtc::rtcp::{self, Feedback};
 
 fuzz_target!(|input: &[u8]| {
-    let mut said = 0;
-    rtcp::read(input, |_| said += 1);
+    let (mut said, mut came) = (0, 0);
+    rtcp::read(input, |feedback| {
+        said += 1;
+        if let Feedback::Arrivals(arrivals) = feedback {
+            arrivals.each(|_, _| came += 1);
+        }
+    });
     // The smallest that says anything is a missing packet, of a word.
     assert!(said <= input.len() / 4);
+    // A packet that came takes a byte, its time.
+    assert!(came <= input.len());
 });

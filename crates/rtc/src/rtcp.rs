@@ -1,9 +1,13 @@
 //! RTCP as the node speaks it to its viewers: reports of what it sends (RFC 3550 §6.4), and what
-//! they say of what they receive (RFC 4585, RFC 5104, REMB). No IO; any bytes may come in.
+//! they say of what they receive (RFC 4585, RFC 5104, REMB, transport-wide feedback). No IO; any bytes may come in.
+
+mod arrivals;
+
+pub use arrivals::Arrivals;
 
 /// Says what a viewer wants or measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Feedback {
+pub enum Feedback<'a> {
     /// It misses packets (RFC 4585 §6.2.1).
     Nack {
         /// Whose.
@@ -17,6 +21,8 @@ pub enum Feedback {
     KeyframeWanted,
     /// What its network carries, in bits a second (draft-alvestrand-rmcat-remb §2.2).
     Capacity(u64),
+    /// Which packets came, and when (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1).
+    Arrivals(Arrivals<'a>),
 }
 
 const SENDER_REPORT: u8 = 200;
@@ -27,12 +33,13 @@ const PAYLOAD_FEEDBACK: u8 = 206;
 const NACK: u8 = 1;
 const PLI: u8 = 1;
 const FIR: u8 = 4;
+/// REMB as the one, transport-wide feedback as the other.
 const APPLICATION: u8 = 15;
 const CNAME: u8 = 1;
 
 /// Reads a compound packet, and tells of what is feedback in it, in order. What follows something
 /// broken is left out.
-pub fn read(mut compound: &[u8], mut tell: impl FnMut(Feedback)) {
+pub fn read<'a>(mut compound: &'a [u8], mut tell: impl FnMut(Feedback<'a>)) {
     while let Some((packet, rest)) = split(compound) {
         let _ = feedback(packet, &mut tell);
         compound = rest;
@@ -49,7 +56,7 @@ fn split(compound: &[u8]) -> Option<(&[u8], &[u8])> {
     compound.split_at_checked(4 + 4 * usize::from(words))
 }
 
-fn feedback(packet: &[u8], tell: &mut impl FnMut(Feedback)) -> Option<()> {
+fn feedback<'a>(packet: &'a [u8], tell: &mut impl FnMut(Feedback<'a>)) -> Option<()> {
     let [format, kind, ..] = *packet else {
         return None;
     };
@@ -65,6 +72,9 @@ fn feedback(packet: &[u8], tell: &mut impl FnMut(Feedback)) -> Option<()> {
                     others: u16::try_from(entry & 0xffff).ok()?,
                 });
             }
+        }
+        (TRANSPORT_FEEDBACK, APPLICATION) => {
+            tell(Feedback::Arrivals(Arrivals::parse(packet.get(12..)?)?));
         }
         (PAYLOAD_FEEDBACK, PLI | FIR) => tell(Feedback::KeyframeWanted),
         (PAYLOAD_FEEDBACK, APPLICATION) if packet.get(12..16)? == b"REMB" => {
@@ -141,7 +151,7 @@ fn head(out: &mut Vec<u8>, kind: u8, count: usize, body: usize) {
 mod tests {
     use super::*;
 
-    fn all(compound: &[u8]) -> Vec<Feedback> {
+    fn all(compound: &[u8]) -> Vec<Feedback<'_>> {
         let mut all = Vec::new();
         read(compound, |it| all.push(it));
         all

@@ -177,6 +177,7 @@ impl Sender {
             Feedback::Nack { .. } => {}
             Feedback::KeyframeWanted => self.keyframe_wanted = true,
             Feedback::Capacity(bits) => self.capacity = Some(bits),
+            Feedback::Arrivals(_) => {}
         });
     }
 
