@@ -28,6 +28,7 @@ mod srtp;
 mod stream;
 pub mod stun;
 mod tcp;
+mod transit;
 pub mod vp9;
 
 pub use answer::{Answered, Line, OfferError, Role};

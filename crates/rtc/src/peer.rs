@@ -49,6 +49,9 @@ pub enum Happening {
     KeyframeWanted,
     /// What it says its network carries, in bits a second.
     Capacity(u64),
+    /// What it is sent queues or is lost on its way, by when its packets come: so long until it is
+    /// known to have got through. Zero: no longer.
+    Full(Duration),
     /// It is over.
     Closed,
 }
@@ -139,7 +142,7 @@ impl Peer {
         if let Media::Sent(_, sender) = &mut self.media
             && matches!(bytes.first(), Some(128..=191))
         {
-            return sender.receive(bytes);
+            return sender.receive(bytes, now);
         }
         let Ok(contents) = DatagramRecv::try_from(bytes) else {
             return;
@@ -217,6 +220,9 @@ impl Peer {
             }
             if let Some(bits) = sender.capacity() {
                 tell(Happening::Capacity(bits));
+            }
+            if let Some(until) = sender.full() {
+                tell(Happening::Full(until));
             }
         }
         // Media does not concern str0m: it has a turn when it is due, or something came for it.

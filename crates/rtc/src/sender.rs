@@ -12,6 +12,7 @@ use crate::routes::Path;
 use crate::rtcp::{self, Feedback};
 use crate::srtp::{Opener, Sealer, masters};
 use crate::stream::{Heading, Payloads, Stream, Way};
+use crate::transit::Transit;
 
 /// How often streams are reported (RFC 3550 §6.2).
 const REPORTS: Duration = Duration::from_secs(1);
@@ -28,9 +29,9 @@ struct Sealed {
 /// Sends to one viewer.
 pub(crate) struct Sender {
     sealed: Option<Sealed>,
-    /// Where its media goes, and how many packets have gone.
+    /// Where its media goes, and how it gets there.
     to: Option<Path>,
-    count: u16,
+    transit: Transit,
     audio: Option<Stream>,
     video: Option<Stream>,
     /// Sound that goes behind the picture of the same moment, in the same call to the system.
@@ -56,7 +57,7 @@ impl Sender {
         Self {
             sealed: None,
             to: None,
-            count: 0,
+            transit: Transit::default(),
             audio: audio.map(Stream::new),
             video: video.map(Stream::new),
             sounds: Vec::new(),
@@ -97,6 +98,7 @@ impl Sender {
     ) {
         if let (Some(sealed), Some(to), Some(video)) = (&self.sealed, self.to, &mut self.video) {
             let sealer = &sealed.sealer;
+            self.transit.turn(now);
             if video.is_new() {
                 self.report_at = Some(now);
             }
@@ -108,7 +110,7 @@ impl Sender {
                     sealer,
                     to,
                     out,
-                    count: &mut self.count,
+                    transit: &mut self.transit,
                 },
             );
         }
@@ -146,7 +148,7 @@ impl Sender {
                         sealer,
                         to,
                         out,
-                        count: &mut self.count,
+                        transit: &mut self.transit,
                     },
                 );
             }
@@ -156,7 +158,7 @@ impl Sender {
     }
 
     /// Takes in what is neither STUN nor DTLS.
-    pub(crate) fn receive(&mut self, datagram: &[u8]) {
+    pub(crate) fn receive(&mut self, datagram: &[u8], now: Instant) {
         // RTP has other payload types there (RFC 5761 §4), and a viewer has none to send.
         if !matches!(datagram.get(1), Some(192..=223)) {
             return;
@@ -177,7 +179,7 @@ impl Sender {
             Feedback::Nack { .. } => {}
             Feedback::KeyframeWanted => self.keyframe_wanted = true,
             Feedback::Capacity(bits) => self.capacity = Some(bits),
-            Feedback::Arrivals(_) => {}
+            Feedback::Arrivals(arrivals) => self.transit.arrived(&arrivals, now),
         });
     }
 
@@ -191,8 +193,14 @@ impl Sender {
         self.capacity.take()
     }
 
+    /// For how long its network is full, where that is known anew since this was last asked.
+    pub(crate) fn full(&mut self) -> Option<Duration> {
+        self.transit.full()
+    }
+
     /// Sends sound, what is missed, and reports and goodbyes that are due.
     pub(crate) fn drive(&mut self, now: Instant, out: &mut Outbox) {
+        self.transit.turn(now);
         if !self.sounds.is_empty() {
             self.send_sounds(now, out);
         }
@@ -210,7 +218,7 @@ impl Sender {
                         sealer,
                         to,
                         out,
-                        count: &mut self.count,
+                        transit: &mut self.transit,
                     },
                 );
             }

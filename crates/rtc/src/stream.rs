@@ -14,6 +14,7 @@ use crate::outbox::Outbox;
 use crate::routes::Path;
 use crate::rtcp::SenderReport;
 use crate::srtp::{Body, MAX_HEADER, Sealer};
+use crate::transit::Transit;
 
 #[cfg(test)]
 mod tests;
@@ -82,15 +83,8 @@ pub(crate) struct Way<'a> {
     pub(crate) sealer: &'a Sealer,
     pub(crate) to: Path,
     pub(crate) out: &'a mut Outbox,
-    /// Packets of the peer so far, of all streams.
-    pub(crate) count: &'a mut u16,
-}
-
-impl Way<'_> {
-    fn next(&mut self) -> u16 {
-        *self.count = self.count.wrapping_add(1);
-        *self.count
-    }
+    /// Numbers the packets of the peer, of all streams.
+    pub(crate) transit: &'a mut Transit,
 }
 
 /// What differs between packets of a stream.
@@ -143,7 +137,7 @@ impl Stream {
     ) {
         let stamp = stamp(ntp(now));
         let first = self.index + 1;
-        let counted = way.count.wrapping_add(1);
+        let counted = way.transit.upcoming();
         let count = payloads.len();
         for (at, payload) in payloads.iter().enumerate() {
             let body = Body {
@@ -209,9 +203,18 @@ impl Stream {
             marker,
             time: heading.time,
             stamp,
-            count: way.next(),
+            count: self.count(way),
         };
         self.write(&fields, body, way);
+    }
+
+    /// The next number among all packets of the peer. One that is not told would seem to be lost.
+    fn count(&self, way: &mut Way<'_>) -> u16 {
+        if self.terms.count_extension.is_some() {
+            way.transit.next()
+        } else {
+            0
+        }
     }
 
     fn write(&self, fields: &Fields, body: &Body<'_>, way: &mut Way<'_>) {
@@ -294,7 +297,7 @@ impl Stream {
         fields.ssrc = ssrc;
         fields.index = self.resend_index;
         fields.payload_type = payload_type;
-        fields.count = way.next();
+        fields.count = self.count(way);
         let body = Body {
             prefix: &number.to_be_bytes(),
             payload,

@@ -1,7 +1,10 @@
-//! Whether a viewer's network carries its stream: by what the viewer itself measures (REMB).
+//! Whether a viewer's network carries its stream: by what the viewer itself measures (REMB), or by
+//! when each packet comes there (transport-wide feedback).
 //!
-//! A receiver that has room says so too late and too low to be a bound: its estimate follows what it
-//! is sent. So only a fall below what is sent counts, which is a queue that grows in front of it.
+//! By packets it is known that they queue, and for how long: nothing is added while they do. By the
+//! other it has to be guessed. A receiver that has room says so too late and too low to be a bound:
+//! its estimate follows what it is sent. So only a fall below what is sent counts, which is a queue
+//! that grows in front of it.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +21,8 @@ pub(super) struct Network {
     bytes: u64,
     rate: u64,
     choked: Option<Choked>,
+    /// Until when there is a queue, by packets.
+    full_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -48,6 +53,11 @@ impl Network {
         }
     }
 
+    /// What it is sent queues for so long.
+    pub(super) fn full(&mut self, time: Duration, now: Instant) {
+        self.full_until = now.checked_add(time);
+    }
+
     pub(super) fn sent(&mut self, bytes: u64) {
         self.bytes += bytes;
         if let Some(choked) = &mut self.choked {
@@ -59,6 +69,11 @@ impl Network {
         let bytes = std::mem::take(&mut self.bytes);
         let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
         self.rate = bytes.saturating_mul(8000) / millis;
+    }
+
+    /// Whether what was sent still queues, so that not even a keyframe would come soon.
+    pub(super) fn is_full(&self, now: Instant) -> bool {
+        self.full_until.is_some_and(|until| now < until)
     }
 
     /// Whether what was sent has used up what the network carries.
@@ -95,6 +110,18 @@ mod tests {
             network.sent(500_000);
             assert!(!network.is_choked(now));
         }
+    }
+
+    #[test]
+    fn a_network_is_full_until_its_queue_is_known_to_be_gone_or_should_be() {
+        let mut network = Network::default();
+        let now = Instant::now();
+        network.full(SECOND, now);
+        assert!(network.is_full(now));
+        assert!(!network.is_full(now + SECOND));
+        network.full(SECOND, now);
+        network.full(Duration::ZERO, now);
+        assert!(!network.is_full(now));
     }
 
     #[test]

@@ -304,6 +304,7 @@ fn drive(viewer: &mut Viewer, pass: &mut Pass<'_>, metrics: &Metrics) -> bool {
                     again = true;
                 }
                 Happening::Capacity(bits) => viewer.capacity(bits, pass.now),
+                Happening::Full(time) => viewer.full(time, pass.now),
                 Happening::Closed => return true,
                 _ => {}
             }

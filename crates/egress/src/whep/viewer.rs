@@ -145,6 +145,11 @@ impl Viewer {
         self.network.estimate(bits, now);
     }
 
+    /// Its network is full, by what comes of what it was sent.
+    pub(super) fn full(&mut self, time: Duration, now: Instant) {
+        self.network.full(time, now);
+    }
+
     fn hurry(&mut self, media: &Media) {
         self.live = media.newest_picture().map(|picture| Live {
             number: picture.number,
@@ -172,7 +177,8 @@ impl Viewer {
         if pass.reader.prepare(&self.subscription, &mut place) {
             self.hurry(pass.media);
         }
-        if self.network.is_choked(pass.now) {
+        let is_full = self.network.is_full(pass.now);
+        if is_full || self.network.is_choked(pass.now) {
             // The rest of this GOP would only queue in front of the next.
             pass.reader.starve(&self.subscription, &mut place);
         }
@@ -186,6 +192,11 @@ impl Viewer {
                 break;
             };
             let (bytes, packets) = match step.packet.track() {
+                Track::Video if is_full => {
+                    // The keyframe of the next GOP is no better: it goes on with one that comes soon.
+                    pass.reader.starve(&self.subscription, &mut place);
+                    (0, 0)
+                }
                 Track::Video => self.picture(&step, &place, pass),
                 Track::Audio => self.sounds(&step, &place, pass),
                 Track::Data => (0, 0),

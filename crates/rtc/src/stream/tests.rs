@@ -12,7 +12,7 @@ struct Far {
     to: Path,
     socket: UdpSocket,
     sealer: Sealer,
-    count: u16,
+    transit: Transit,
     _listener: Listener,
 }
 
@@ -37,7 +37,7 @@ impl Far {
             },
             socket,
             sealer: Sealer::new(profile, own).unwrap(),
-            count: u16::MAX,
+            transit: Transit::default(),
             _listener: listener,
         }
     }
@@ -47,7 +47,7 @@ impl Far {
             sealer: &self.sealer,
             to: self.to,
             out: &mut self.out,
-            count: &mut self.count,
+            transit: &mut self.transit,
         }
     }
 
