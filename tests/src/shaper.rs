@@ -1,4 +1,5 @@
-//! A bad network between a peer and a node's UDP port: loses and delays datagrams, both ways.
+//! A bad network between a peer and a node's UDP port: loses and delays datagrams, both ways, and
+//! carries no more than so many from the node.
 
 #![allow(
     clippy::expect_used,
@@ -27,13 +28,14 @@ pub struct Shape {
 pub struct Shaper {
     address: SocketAddr,
     loss_percent: Arc<AtomicU32>,
+    kilobits: Arc<AtomicU32>,
     node: Arc<Mutex<Option<SocketAddr>>>,
     stop: Arc<AtomicBool>,
 }
 
 /// A datagram on its way.
 struct Transit {
-    due: Instant,
+    came: Instant,
     socket: Arc<UdpSocket>,
     to: SocketAddr,
     bytes: Vec<u8>,
@@ -50,20 +52,16 @@ impl Shaper {
         let shaper = Self {
             address: front.local_addr()?,
             loss_percent: Arc::new(AtomicU32::new(shape.loss_percent)),
+            kilobits: Arc::new(AtomicU32::new(u32::MAX)),
             node: Arc::default(),
             stop: Arc::default(),
         };
-        let (send, transits) = mpsc::channel::<Transit>();
-        std::thread::spawn(move || {
-            // Every datagram takes as long, so they are due in the order in which they come.
-            for transit in transits {
-                std::thread::sleep(transit.due.saturating_duration_since(Instant::now()));
-                let _ = transit.socket.send_to(&transit.bytes, transit.to);
-            }
-        });
+        let unlimited = Arc::new(AtomicU32::new(u32::MAX));
+        let up = line(shape.delay, unlimited);
+        let down = line(shape.delay, Arc::clone(&shaper.kilobits));
         let (node, stop) = (Arc::clone(&shaper.node), Arc::clone(&shaper.stop));
-        let (loss, delay) = (Arc::clone(&shaper.loss_percent), shape.delay);
-        std::thread::spawn(move || forward(&front, &loss, delay, &node, &stop, &send));
+        let loss = Arc::clone(&shaper.loss_percent);
+        std::thread::spawn(move || forward(&front, &loss, &node, &stop, &up, &down));
         Ok(shaper)
     }
 
@@ -75,6 +73,11 @@ impl Shaper {
     /// From now on so many datagrams of a hundred are lost, each way.
     pub fn lose(&self, percent: u32) {
         self.loss_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// From now on it carries so much from the node, in kbit/s; the rest queues.
+    pub fn narrow(&self, kilobits: u32) {
+        self.kilobits.store(kilobits, Ordering::Relaxed);
     }
 
     /// Puts it in front of a node.
@@ -92,10 +95,10 @@ impl Drop for Shaper {
 fn forward(
     front: &Arc<UdpSocket>,
     loss_percent: &Arc<AtomicU32>,
-    delay: Duration,
     node: &Mutex<Option<SocketAddr>>,
     stop: &Arc<AtomicBool>,
-    send: &mpsc::Sender<Transit>,
+    up: &mpsc::Sender<Transit>,
+    down: &mpsc::Sender<Transit>,
 ) {
     let mut peers: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut dice = Dice(1);
@@ -111,11 +114,11 @@ fn forward(
             let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").expect("a free port"));
             let timeout = Some(Duration::from_millis(50));
             socket.set_read_timeout(timeout).expect("a timeout");
-            let (socket_of, front, stop, send) = (
+            let (socket_of, front, stop, down) = (
                 Arc::clone(&socket),
                 Arc::clone(front),
                 Arc::clone(stop),
-                send.clone(),
+                down.clone(),
             );
             let loss_percent = Arc::clone(loss_percent);
             std::thread::spawn(move || {
@@ -126,21 +129,38 @@ fn forward(
                         continue;
                     };
                     if !dice.loses(loss_percent.load(Ordering::Relaxed)) {
-                        let _ = send.send(transit(delay, &front, from, &buffer[..length]));
+                        let _ = down.send(transit(&front, from, &buffer[..length]));
                     }
                 }
             });
             socket
         });
         if !dice.loses(loss_percent.load(Ordering::Relaxed)) {
-            let _ = send.send(transit(delay, back, to, &buffer[..length]));
+            let _ = up.send(transit(back, to, &buffer[..length]));
         }
     }
 }
 
-fn transit(delay: Duration, socket: &Arc<UdpSocket>, to: SocketAddr, bytes: &[u8]) -> Transit {
+/// One way, on which datagrams follow each other.
+fn line(delay: Duration, kilobits: Arc<AtomicU32>) -> mpsc::Sender<Transit> {
+    let (send, transits) = mpsc::channel::<Transit>();
+    std::thread::spawn(move || {
+        let mut free = Instant::now();
+        for transit in transits {
+            let bits = transit.bytes.len() as u64 * 8;
+            let rate = u64::from(kilobits.load(Ordering::Relaxed));
+            free = free.max(transit.came) + Duration::from_nanos(bits * 1_000_000 / rate);
+            let due = free + delay;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let _ = transit.socket.send_to(&transit.bytes, transit.to);
+        }
+    });
+    send
+}
+
+fn transit(socket: &Arc<UdpSocket>, to: SocketAddr, bytes: &[u8]) -> Transit {
     Transit {
-        due: Instant::now() + delay,
+        came: Instant::now(),
         socket: Arc::clone(socket),
         to,
         bytes: bytes.to_vec(),

@@ -277,6 +277,61 @@ fn a_network_that_loses_and_delays_packets_is_played_over_and_forgotten_when_it_
     Ok(())
 }
 
+#[test]
+fn a_network_too_narrow_for_the_stream_has_sound_and_some_pictures_and_all_when_it_is_wide()
+-> Result<()> {
+    let _alone = alone();
+    let shaper = Shaper::start(Shape {
+        loss_percent: 0,
+        delay: Duration::from_millis(20),
+    })?;
+    let node = TestNode::with(|config| {
+        config.webrtc.public_addresses = vec![shaper.address().to_string()];
+    })?;
+    shaper.lead_to(node.addresses().webrtc.context("no port")?);
+    let rate = ["-b:v", "1M", "-maxrate", "1M", "-bufsize", "500k"];
+    let noise = ["-vf", "noise=alls=40:allf=t"];
+    let _push = push(&node, "a", "red", &[&rate[..], &noise].concat())?;
+    let phases = json!([{ "seconds": 4 }, { "seconds": 20 }, { "seconds": 8 }]);
+    let page = browser::start(
+        "whep.mjs",
+        &json!({ "url": whep(&node, "a"), "phases": phases }),
+    )?;
+    page.wait_for_stdout("phase 1", PATIENCE)?;
+    let skips = || -> Result<u64> {
+        let players = node.get("/api/v1/players?app=live&name=a")?;
+        players["items"][0]["skips"].as_u64().context("no skips")
+    };
+    ensure!(skips()? == 0, "skipped where there is room");
+    shaper.narrow(600);
+    page.wait_for_stdout("phase 2", PATIENCE)?;
+    let skipped = skips()?;
+    shaper.narrow(u32::MAX);
+    let seen = browser::finish(page)?.result;
+    let [_, narrow, wide] = &seen["phases"].as_array().unwrap()[..] else {
+        panic!("{seen}")
+    };
+    let samples = narrow["samples"].as_array().unwrap();
+    let (half, end) = (&samples[samples.len() / 2], last(narrow));
+    let passed = |what: &str| {
+        let value = |sample: &Value| sample["audio"][what].as_f64().unwrap_or(0.0);
+        value(end) - value(half)
+    };
+    let concealed = passed("concealed") / passed("samples");
+    eprintln!(
+        "600 of about 1100 kbit/s: {} frames in the last 10 of 20 s, {:.1} % of the sound concealed, \
+         {skipped} skips; then all: {} frames in 4 s",
+        decoded_late(narrow),
+        concealed * 100.0,
+        decoded_late(wide)
+    );
+    ensure!(skipped > 0, "{narrow}");
+    ensure!((10..230).contains(&decoded_late(narrow)), "{narrow}");
+    ensure!(concealed < 0.2, "{narrow}");
+    ensure!(decoded_late(wide) >= 75, "{wide}");
+    Ok(())
+}
+
 fn post(url: &str, kind: &str, body: &str) -> Result<(u32, Value)> {
     let mut command = Command::new("curl");
     command
