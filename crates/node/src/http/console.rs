@@ -37,12 +37,12 @@ const HEADERS: [(HeaderName, &str); 3] = [
 /// Names of files carry a hash of what is in them.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
-/// What `/` says to a browser when there is no console.
+/// What `/` says to a browser when there is no console, before it lists the rest.
 const NONE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
     <meta name=\"viewport\" content=\"width=device-width\"><title>Lockgate</title>\
-    <h1>Lockgate</h1><p>This node was built without its console. With Node.js 20.19 or later and \
-    npm, <code>make run</code> builds both; so does <code>make console</code>, and then building \
-    the node again.</p><p>Without it, there are:</p><pre>";
+    <main><h1>Lockgate</h1><p>This node was built without its console. With Node.js 20.19 or later \
+    and npm, <code>make run</code> builds both; so does <code>make console</code>, and then building \
+    the node again.</p><p>Without it, there are:</p><dl>";
 
 /// True for a client that shows pages: browsers ask for HTML, curl and probes for anything.
 pub(super) fn is_browser(headers: &HeaderMap) -> bool {
@@ -60,11 +60,24 @@ pub(super) fn page(headers: &HeaderMap) -> Response {
     match file("index.html", headers) {
         Some(page) => (fresh, page).into_response(),
         None => {
-            let text = format!("{NONE}{}</pre></html>", pages::INDEX);
             let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
-            (fresh, HEADERS, html, text).into_response()
+            (fresh, HEADERS, html, none()).into_response()
         }
     }
+}
+
+/// A list, because its lines wrap on a phone: the policy leaves no style to say so for other text.
+fn none() -> String {
+    let mut text = NONE.to_owned();
+    for line in pages::INDEX.lines() {
+        if let Some((path, what)) = line.split_once("  ")
+            && path != "/"
+        {
+            let (path, what) = (path.replace('<', "&lt;"), what.trim_start());
+            text += &format!("<dt><code>{path}</code><dd>{what}");
+        }
+    }
+    text + "</dl></main></html>"
 }
 
 /// One of its files.
@@ -159,6 +172,16 @@ mod tests {
         assert_eq!(page.headers()[header::CACHE_CONTROL], "no-cache");
         let kind = page.headers()[header::CONTENT_TYPE].to_str();
         assert!(kind.is_ok_and(|kind| kind.starts_with("text/html")));
+    }
+
+    #[test]
+    fn without_a_console_the_page_lists_the_rest_in_lines_that_wrap() {
+        let page = none();
+        assert!(page.contains("<dt><code>/metrics</code><dd>Prometheus metrics<dt>"));
+        assert!(page.contains("<dt><code>/&lt;app>/&lt;name>.flv</code><dd>a stream, "));
+        assert!(page.ends_with("<dd>every path, described</dl></main></html>"));
+        assert!(!page.contains("<code>/</code>"), "it is this page");
+        assert!(!page.contains("<pre"));
     }
 
     #[tokio::test]
