@@ -205,7 +205,7 @@ def pictures(results, folder):
         for name in compared
     ]
     if groups:
-        draw("delay", "p99 of video's delay", bars("p99 of video's delay, in ms", groups, most=100))
+        draw("delay", "p99 of video's delay", bars("p99 of video's delay, in ms", groups))
     climbs = []
     for server in results.servers("capacity"):
         report = results.reports("capacity", server)[0]

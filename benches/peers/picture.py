@@ -26,20 +26,19 @@ def round_up(value):
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value)
 
 
-def bars(title, groups, most=None):
-    """Horizontal bars: groups are (title, [(label, value)]). A value past `most` is cut and told."""
+def bars(title, groups):
+    """Horizontal bars: groups are (title, [(label, value)]), each as wide as its largest value."""
     groups = [(name, [(label, value) for label, value in bars if value is not None]) for name, bars in groups]
-    values = [value for _, bars in groups for _, value in bars]
-    top = max([value for value in values if most is None or value <= most] or [most or 1])
     height = 50 + sum(30 + 22 * len(bars) for _, bars in groups)
     colours = {}
     svg, y = start(height, title), 52
     for name, bars in groups:
         svg.append(text(16, y + 4, name))
         y += 12
+        top = max((value for _, value in bars), default=0) or 1
         for label, value in bars:
             colour = colours.setdefault(label, COLOURS[len(colours) % len(COLOURS)])
-            width = min(value / top, 1.02) * 400
+            width = max(value / top * 400, 1)
             svg.append(text(186, y + 13, label, "end"))
             svg.append(f'<rect x="194" y="{y}" width="{width:.1f}" height="18" fill="{colour}"/>')
             svg.append(text(200 + width, y + 13, f"{value:.2f}" if value < 100 else f"{value:.0f}"))
