@@ -22,7 +22,7 @@ from servers import HOME, PEERS, ROOT, TARGET, Lockgate, Running, Trouble, say
 FILES = 20000
 
 HELP = """\
-make bench-peers                         the whole table, some 40 minutes, into docs/benchmarks.md
+make bench-peers                         the whole table, into docs/benchmarks.md
 make bench-peers ROWS="1 4"              these rows only; a part of the table goes to target/peers
 make bench-peers ROUNDS=1                one round instead of three
 make bench-peers PEERS="nginx nms xiu"   xiu as well (cargo builds it first)
