@@ -54,7 +54,7 @@ pub(super) fn basic(input: &[u8]) -> Option<(u8, u32, usize)> {
 /// do not: it is there when the bytes are the value it would have.
 pub(super) fn header(
     input: &[u8],
-    repeats: impl FnOnce(u32) -> Option<[u32; 3]>,
+    repeats: impl FnOnce(u32) -> Option<[u32; 2]>,
 ) -> Option<Header> {
     let (kind, id, mut size) = basic(input)?;
     let rest = input.get(size..)?;

@@ -285,13 +285,10 @@ impl Torn {
 
 impl ChunkStream {
     /// What an extended timestamp in a type 3 header may be: the field as it was sent, or the
-    /// absolute time of this message or of the next.
-    fn repeats(&self) -> [u32; 3] {
-        [
-            self.time,
-            self.timestamp,
-            self.timestamp.wrapping_add(self.delta),
-        ]
+    /// absolute time of the message that the header continues or starts.
+    fn repeats(&self) -> [u32; 2] {
+        let starts = if self.in_message { 0 } else { self.delta };
+        [self.time, self.timestamp.wrapping_add(starts)]
     }
 
     fn begin_message(&mut self, header: &Header) {

@@ -222,6 +222,34 @@ fn payload_that_starts_like_an_extended_timestamp_is_payload() {
 }
 
 #[test]
+fn a_short_last_chunk_that_starts_like_an_extended_timestamp_waits_for_one_byte_more() {
+    let first = [
+        0x04, 0xff, 0xff, 0xff, 0, 0, 130, 8, 1, 0, 0, 0, 0x01, 0x00, 0x00, 0x02,
+    ];
+    let payload = [&[5; 128][..], &[0x01, 0x00]].concat();
+    let input = [&first, &payload[..128], &[0xc4], &payload[128..]].concat();
+    let mut reader = Reader::new(Limits::default());
+    assert_eq!(reader.feed(&mut &input[..]), Ok(None));
+    let want = message(0x0100_0002, kind::AUDIO, &payload);
+    assert_eq!(reader.feed(&mut &[0x06][..]), Ok(Some(want)));
+    // What the next message's time starts with is no reason to wait.
+    let first = [
+        &[0x04, 0, 0, 0, 0, 0, 1, 8, 1, 0, 0, 0, 0xaa][..],
+        &[0x44, 0xff, 0xff, 0xff, 0, 0, 129, 8, 0, 0xff, 0xff, 0xff],
+    ]
+    .concat();
+    let payload = [&[5; 128][..], &[0x01]].concat();
+    let input = [&first, &payload[..128], &[0xc4], &payload[128..]].concat();
+    assert_eq!(
+        read(&input),
+        [
+            message(0, kind::AUDIO, &[0xaa]),
+            message(0x00ff_ffff, kind::AUDIO, &payload)
+        ]
+    );
+}
+
+#[test]
 fn extended_differences_add_up() {
     let input = [
         &[0x04, 0, 0, 10, 0, 0, 1, 8, 1, 0, 0, 0, 0xaa][..],
