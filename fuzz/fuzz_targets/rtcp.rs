@@ -10,7 +10,10 @@ fuzz_target!(|input: &[u8]| {
     rtcp::read(input, |feedback| {
         said += 1;
         if let Feedback::Arrivals(arrivals) = feedback {
+            let before = came;
             arrivals.each(|_, _| came += 1);
+            let told = came - before + arrivals.missing().count();
+            assert_eq!(told, usize::from(arrivals.count()));
         }
     });
     // The smallest that says anything is a missing packet, of a word.

@@ -1,9 +1,9 @@
 //! What one viewer is sent beside ICE and DTLS: its RTP streams, sealed with its keys, reports of
 //! them, and what it answers to those. No IO.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
 use crate::header::Terms;
 use crate::keys::Keys;
@@ -19,6 +19,8 @@ const REPORTS: Duration = Duration::from_secs(1);
 /// Runs of missing packets that wait to be sent again, of 17 packets each: what comes beyond is
 /// asked for again.
 const MAX_NACKS: usize = 64;
+/// Lost packets that wait to be sent again: what is reported beyond is left to be asked for.
+const MAX_LOST: usize = 256;
 
 /// The keys of one viewer at work.
 struct Sealed {
@@ -41,6 +43,7 @@ pub(crate) struct Sender {
     report_at: Option<Instant>,
     /// What it said that is not told yet.
     nacks: Vec<(u32, u16, u16)>,
+    lost: Vec<u16>,
     keyframe_wanted: bool,
     capacity: Option<u64>,
     farewell: bool,
@@ -64,6 +67,7 @@ impl Sender {
             cname,
             report_at: None,
             nacks: Vec::new(),
+            lost: Vec::new(),
             keyframe_wanted: false,
             capacity: None,
             farewell: false,
@@ -122,7 +126,7 @@ impl Sender {
     }
 
     fn send_sounds(&mut self, now: Instant, out: &mut Outbox) {
-        let sounds = std::mem::take(&mut self.sounds);
+        let sounds = mem::take(&mut self.sounds);
         if let (Some(sealed), Some(to), Some(audio)) = (&self.sealed, self.to, &mut self.audio) {
             let sealer = &sealed.sealer;
             if audio.is_new() {
@@ -179,13 +183,17 @@ impl Sender {
             Feedback::Nack { .. } => {}
             Feedback::KeyframeWanted => self.keyframe_wanted = true,
             Feedback::Capacity(bits) => self.capacity = Some(bits),
-            Feedback::Arrivals(arrivals) => self.transit.arrived(&arrivals, now),
+            Feedback::Arrivals(arrivals) => {
+                self.transit.arrived(&arrivals, now);
+                let room = MAX_LOST - self.lost.len();
+                self.lost.extend(arrivals.missing().take(room));
+            }
         });
     }
 
     /// Whether it asked for a keyframe since this was last asked.
     pub(crate) fn keyframe_wanted(&mut self) -> bool {
-        std::mem::take(&mut self.keyframe_wanted)
+        mem::take(&mut self.keyframe_wanted)
     }
 
     /// What its network carries, if it said so since this was last asked.
@@ -204,26 +212,25 @@ impl Sender {
         if !self.sounds.is_empty() {
             self.send_sounds(now, out);
         }
-        let nacks = std::mem::take(&mut self.nacks);
+        let (nacks, lost) = (mem::take(&mut self.nacks), mem::take(&mut self.lost));
         if let (Some(sealed), Some(to), Some(video)) = (&self.sealed, self.to, &mut self.video) {
             let sealer = &sealed.sealer;
-            let own = nacks.into_iter().filter(|(ssrc, ..)| *ssrc == video.ssrc());
-            for (_, first, others) in own.collect::<Vec<_>>() {
-                let out = &mut *out;
-                video.resend(
-                    first,
-                    others,
-                    now,
-                    &mut Way {
-                        sealer,
-                        to,
-                        out,
-                        transit: &mut self.transit,
-                    },
-                );
+            let ssrc = video.ssrc();
+            let own = nacks.into_iter().filter(|(of, ..)| *of == ssrc);
+            let way = &mut Way {
+                sealer,
+                to,
+                out,
+                transit: &mut self.transit,
+            };
+            for (_, first, others) in own {
+                video.resend(first, others, now, way);
+            }
+            for count in lost {
+                video.lost(count, now, way);
             }
         }
-        let farewell = std::mem::take(&mut self.farewell);
+        let farewell = mem::take(&mut self.farewell);
         if farewell || self.report_at.is_some_and(|at| now >= at) {
             if let Some(video) = &mut self.video {
                 video.forget(now);

@@ -27,6 +27,12 @@ const RESEND_FOR: Duration = Duration::from_secs(2);
 /// and again gets twice its stream and no more.
 const RESEND_CREDIT: usize = RESEND_PACKETS;
 
+/// A viewer says in two ways that a packet is lost: it asks for it, and it reports what came. What it
+/// asks for so soon after a report had it sent again is the same news.
+const SAME_NEWS: Duration = Duration::from_millis(100);
+/// Resends whose own loss is noticed.
+const MAX_RESENDS: usize = 256;
+
 /// A frame's last packet is padded to the size of the others when it lacks no more than this: the
 /// kernel cuts one call's bytes into datagrams of one size, and so one more may follow.
 const MAX_EVEN: usize = 64;
@@ -57,7 +63,22 @@ struct Kept {
     /// The number of its first packet among all of the peer's.
     count: u16,
     sent: Instant,
+    /// Which of its packets have been sent again, and which of those because of a report: a bit each,
+    /// the 65th that of the first. And when a report last had one sent again.
+    resent: u64,
+    reported: u64,
+    reported_at: Option<Instant>,
     payloads: Payloads,
+}
+
+/// A packet that was sent again.
+#[derive(Debug)]
+struct Resend {
+    index: u64,
+    /// The number of its first copy among all of the peer's, and how many copies are on their way.
+    count: u16,
+    copies: u16,
+    lost: u16,
 }
 
 #[derive(Debug)]
@@ -71,6 +92,7 @@ pub(crate) struct Stream {
     resend_index: u64,
     kept: VecDeque<Kept>,
     kept_packets: usize,
+    resends: VecDeque<Resend>,
     credit: usize,
     /// Some RTP time and when that was.
     at: Option<(u32, Instant)>,
@@ -111,6 +133,7 @@ impl Stream {
             resend_index: index(),
             kept: VecDeque::new(),
             kept_packets: 0,
+            resends: VecDeque::new(),
             credit: 0,
             at: None,
             packets: 0,
@@ -156,6 +179,9 @@ impl Stream {
             stamp,
             count: counted,
             sent: now,
+            resent: 0,
+            reported: 0,
+            reported_at: None,
             payloads: Arc::clone(payloads),
         });
         self.forget(now);
@@ -254,27 +280,82 @@ impl Stream {
         });
     }
 
-    /// Sends again what the viewer misses, as far as it is there and allowed.
+    /// Sends again what the viewer asks for, as far as it is there and allowed.
     pub(crate) fn resend(&mut self, first: u16, others: u16, now: Instant, way: &mut Way<'_>) {
         self.forget(now);
-        self.resend_one(first, way);
+        self.asked(first, now, way);
         for bit in 0..16 {
             if others >> bit & 1 == 1 {
-                self.resend_one(first.wrapping_add(bit + 1), way);
+                self.asked(first.wrapping_add(bit + 1), now, way);
             }
         }
     }
 
-    fn resend_one(&mut self, number: u16, way: &mut Way<'_>) -> Option<()> {
+    fn asked(&mut self, number: u16, now: Instant, way: &mut Way<'_>) -> Option<()> {
         let back = low(self.index).wrapping_sub(number);
         let index = self.index.checked_sub(back.into())?;
-        let at = self.kept.partition_point(|kept| kept.first <= index);
+        let (kept, mark) = self.find(index)?;
+        let is_new = |at| now.saturating_duration_since(at) < SAME_NEWS;
+        if kept.reported & mark != 0 && kept.reported_at.is_some_and(is_new) {
+            return None;
+        }
+        self.resend_one(index, way)
+    }
+
+    /// The viewer reports that a packet of this number, among all of the peer's, did not come: it is
+    /// sent again, whether or not it gets through that it is asked for.
+    pub(crate) fn lost(&mut self, count: u16, now: Instant, way: &mut Way<'_>) -> Option<()> {
+        // What is sent again without a stream of its own has its old number.
+        self.terms.count_extension.and(self.terms.resend_ssrc)?;
+        if way.transit.is_full() {
+            return None;
+        }
+        self.forget(now);
+        let index = self.lost_first(count, way).or_else(|| {
+            let of = |it: &Resend| count.wrapping_sub(it.count) < it.copies;
+            let at = self.resends.iter().rposition(of)?;
+            let resend = self.resends.get_mut(at)?;
+            resend.lost += 1;
+            (resend.lost == resend.copies).then_some(resend.index)
+        })?;
+        let (kept, mark) = self.find(index)?;
+        kept.reported |= mark;
+        kept.reported_at = Some(now);
+        self.resend_one(index, way)
+    }
+
+    /// Which packet had this number when it was sent first, unless it has been sent again since.
+    fn lost_first(&self, count: u16, way: &Way<'_>) -> Option<u64> {
+        let upcoming = way.transit.upcoming();
+        let back = upcoming.wrapping_sub(count);
+        let earlier = |kept: &Kept| upcoming.wrapping_sub(kept.count) >= back;
+        let at = self.kept.partition_point(earlier);
         let kept = self.kept.get(at.checked_sub(1)?)?;
+        let at = usize::from(count.wrapping_sub(kept.count));
+        let is_news = at < kept.payloads.len() && kept.resent & mark(at) == 0;
+        is_news.then_some(kept.first + at as u64)
+    }
+
+    /// The frame of a packet, and its bit there.
+    fn find(&mut self, index: u64) -> Option<(&mut Kept, u64)> {
+        let at = self.kept.partition_point(|kept| kept.first <= index);
+        let kept = self.kept.get_mut(at.checked_sub(1)?)?;
         let at = usize::try_from(index - kept.first).ok()?;
-        let payload = kept.payloads.get(at)?;
-        self.credit = self.credit.checked_sub(1)?;
-        let mut fields = Fields {
-            ssrc: self.terms.ssrc,
+        (at < kept.payloads.len()).then_some((kept, mark(at)))
+    }
+
+    /// One that is sent again once more has been lost twice, and each time costs the viewer a round
+    /// trip: it goes out twice, unless it is room that it lacks.
+    fn resend_one(&mut self, index: u64, way: &mut Way<'_>) -> Option<()> {
+        let ssrc = self.terms.ssrc;
+        let (kept, mark) = self.find(index)?;
+        let again = kept.resent & mark != 0;
+        kept.resent |= mark;
+        let at = usize::try_from(index - kept.first).ok()?;
+        let payload = Arc::clone(kept.payloads.get(at)?);
+        let padding = evened(&kept.payloads, at);
+        let fields = Fields {
+            ssrc,
             index,
             payload_type: kept.payload_type,
             marker: at + 1 == kept.payloads.len(),
@@ -282,29 +363,56 @@ impl Stream {
             stamp: kept.stamp,
             count: kept.count.wrapping_add(low(at as u64)),
         };
+        let copies = if again && !way.transit.is_full() {
+            2
+        } else {
+            1
+        };
+        self.resends.retain(|it| it.index != index);
+        if self.resends.len() >= MAX_RESENDS {
+            self.resends.pop_front();
+        }
+        self.resends.push_back(Resend {
+            index,
+            count: way.transit.upcoming(),
+            copies,
+            lost: 0,
+        });
+        for _ in 0..copies {
+            self.credit = self.credit.checked_sub(1)?;
+            self.write_again(&fields, &payload, padding, way);
+        }
+        Some(())
+    }
+
+    /// In the stream for resends (RFC 4588 §4), or as it was where there is none.
+    fn write_again(&mut self, fields: &Fields, payload: &[u8], padding: u8, way: &mut Way<'_>) {
         let types = self.terms.resend_types.iter();
-        let of = types.copied().find(|(of, _)| *of == kept.payload_type);
+        let of = types.copied().find(|(of, _)| *of == fields.payload_type);
         let (Some(ssrc), Some((_, payload_type))) = (self.terms.resend_ssrc, of) else {
             let body = Body {
                 prefix: &[],
                 payload,
-                padding: evened(&kept.payloads, at),
+                padding,
             };
-            self.write(&fields, &body, way);
-            return Some(());
+            self.write(fields, &body, way);
+            return;
         };
         self.resend_index += 1;
-        fields.ssrc = ssrc;
-        fields.index = self.resend_index;
-        fields.payload_type = payload_type;
-        fields.count = self.count(way);
+        let number = low(fields.index);
+        let fields = Fields {
+            ssrc,
+            index: self.resend_index,
+            payload_type,
+            count: self.count(way),
+            ..*fields
+        };
         let body = Body {
             prefix: &number.to_be_bytes(),
             payload,
             padding: 0,
         };
         self.write(&fields, &body, way);
-        Some(())
     }
 
     /// Lets go of what is too old to be asked for.
@@ -345,6 +453,11 @@ fn evened(payloads: &Payloads, at: usize) -> u8 {
     } else {
         0
     }
+}
+
+/// The bit of a frame's packet.
+fn mark(at: usize) -> u64 {
+    1 << (at % 64)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "that is the point")]

@@ -202,6 +202,16 @@ impl Transit {
         lossy && (before || self.is_recent(now))
     }
 
+    #[cfg(test)]
+    pub(crate) fn fill(&mut self) {
+        self.is_full = true;
+    }
+
+    /// Whether what is sent queues.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     /// For how long what is sent queues, where that is known anew since this was last asked.
     pub(crate) fn full(&mut self) -> Option<Duration> {
         self.full.take()

@@ -76,6 +76,14 @@ impl<'a> Arrivals<'a> {
             }
         }
     }
+
+    /// The numbers of packets that did not come.
+    pub fn missing(&self) -> impl Iterator<Item = u16> {
+        let statuses = self.chunks.chunks_exact(2).flat_map(statuses);
+        let each = statuses.flat_map(|(status, run)| std::iter::repeat_n(status, run.into()));
+        let numbered = each.take(self.count.into()).zip(0..);
+        numbered.filter_map(|(status, at)| (status == LOST).then_some(self.first.wrapping_add(at)))
+    }
 }
 
 /// Bytes that tell when a packet of this status came. Who knows no such status cannot go on.
@@ -125,7 +133,9 @@ mod tests {
     fn runs_and_vectors_tell_which_packets_came_and_when() {
         let came = all(MIXED).unwrap();
         assert_eq!(came, [(65534, 512), (65535, 516), (0, 524), (1, 779)]);
-        assert_eq!(Arrivals::parse(MIXED).unwrap().count(), 14);
+        let arrivals = Arrivals::parse(MIXED).unwrap();
+        assert_eq!(arrivals.count(), 14);
+        assert!(arrivals.missing().eq([2, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
         // Lost, soon, late, and before the one before.
         let two = [
             0, 7, 0, 4, 0xff, 0xff, 0xff, 0, 0xc6, 0x80, 1, 3, 0, 0xff, 0xff,
@@ -168,6 +178,9 @@ mod tests {
         ) {
             let came = all(&body).unwrap_or_default();
             assert!(came.len() < body.len().max(1));
+            if let Some(arrivals) = Arrivals::parse(&body) {
+                assert_eq!(came.len() + arrivals.missing().count(), arrivals.count().into());
+            }
         }
     }
 }

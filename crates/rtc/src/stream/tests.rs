@@ -153,6 +153,94 @@ async fn resends_have_numbers_of_their_own_and_end_with_time_and_credit() {
 }
 
 #[tokio::test]
+async fn a_packet_that_is_asked_for_once_more_goes_out_twice() {
+    for resend_ssrc in [None, Some(2)] {
+        let mut far = Far::new().await;
+        let mut stream = Stream::new(terms(resend_ssrc));
+        let now = Instant::now();
+        let came = frame(&mut stream, &[40; 40], now, &mut far);
+        let first = number(&came[0]);
+        let mut resend = |first, others| {
+            stream.resend(first, others, now, &mut far.way());
+            far.came().len()
+        };
+        assert_eq!(resend(first, 0), 1);
+        assert_eq!(resend(first, 1), 2 + 1);
+        assert_eq!(resend(first, 1), 2 + 2);
+        assert_eq!(resend(first.wrapping_add(2), 0), 1);
+    }
+}
+
+/// Three packets have been sent, whose numbers among all of the peer's are 0 to 2.
+async fn reported(terms: Terms) -> (Far, Stream, u16, Instant) {
+    let mut far = Far::new().await;
+    let mut stream = Stream::new(terms);
+    let now = Instant::now();
+    let came = frame(&mut stream, &[40; 3], now, &mut far);
+    frame(&mut stream, &[40; 20], now, &mut far);
+    (far, stream, number(&came[0]), now)
+}
+
+#[tokio::test]
+async fn what_is_reported_lost_is_sent_again_unasked() {
+    let (mut far, mut stream, first, now) = reported(terms(Some(2))).await;
+    let mut lost = |stream: &mut Stream, count, now| {
+        stream.lost(count, now, &mut far.way());
+        far.came()
+    };
+    let again = lost(&mut stream, 1, now);
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0][8..12], [0, 0, 0, 2], "in the stream of resends");
+    assert!(lost(&mut stream, 1, now).is_empty(), "that is no news");
+    assert!(lost(&mut stream, 500, now).is_empty(), "nothing had it");
+    // The resend had number 23 and is lost too; of the two behind it one gets through.
+    assert_eq!(lost(&mut stream, 23, now).len(), 2);
+    assert!(lost(&mut stream, 24, now).is_empty());
+    // What had been asked for by then is the same news, and later more of it.
+    let mut ask = |stream: &mut Stream, now| {
+        stream.resend(first.wrapping_add(1), 0, now, &mut far.way());
+        far.came().len()
+    };
+    assert_eq!(ask(&mut stream, now), 0);
+    assert_eq!(ask(&mut stream, now + SAME_NEWS), 2);
+    // 26 and 27 are on their way: what became of 24 and 25 does not matter any more.
+    let mut lost = |count| {
+        stream.lost(count, now, &mut far.way());
+        far.came().len()
+    };
+    assert_eq!([lost(25), lost(26), lost(27)], [0, 0, 2]);
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_it_is_reported_is_sent_again_once() {
+    let (mut far, mut stream, first, now) = reported(terms(Some(2))).await;
+    stream.resend(first, 0, now, &mut far.way());
+    stream.lost(0, now, &mut far.way());
+    assert_eq!(far.came().len(), 1);
+}
+
+#[tokio::test]
+async fn reports_have_nothing_sent_again_where_numbers_do_not_tell_or_room_lacks() {
+    let uncounted = Terms {
+        count_extension: None,
+        ..terms(Some(2))
+    };
+    for terms in [terms(None), uncounted] {
+        let (mut far, mut stream, _, now) = reported(terms).await;
+        stream.lost(0, now, &mut far.way());
+        assert!(far.came().is_empty());
+    }
+    let (mut far, mut stream, first, now) = reported(terms(Some(2))).await;
+    far.transit.fill();
+    stream.lost(0, now, &mut far.way());
+    assert!(far.came().is_empty());
+    for _ in 0..2 {
+        stream.resend(first, 0, now, &mut far.way());
+        assert_eq!(far.came().len(), 1, "not twice either");
+    }
+}
+
+#[tokio::test]
 async fn what_is_kept_is_bounded_in_packets() {
     let mut far = Far::new().await;
     let mut stream = Stream::new(terms(Some(2)));
