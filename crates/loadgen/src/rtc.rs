@@ -3,15 +3,16 @@
 //!
 //! Invariant: whatever is done to str0m is followed by taking all that it has to say.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
-use socket2::SockRef;
+use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::config::DtlsCert;
 use str0m::format::Codec;
@@ -60,6 +61,9 @@ fn towards(server: SocketAddr) -> io::Result<IpAddr> {
 pub(crate) struct Session {
     rtc: Rtc,
     socket: UdpSocket,
+    /// Has the system hand over what was sent in one call in one read, as a network card does: over
+    /// loopback the server would pay for taking it apart.
+    state: UdpSocketState,
     local: SocketAddr,
     asking: Option<(Link<Post>, SdpPendingOffer)>,
     video: Mid,
@@ -88,8 +92,9 @@ impl Session {
         let config = config.enable_h264(true).enable_opus(true, false);
         let mut rtc = config.set_dtls_cert(certificate.clone()).build(now);
         let socket = UdpSocket::bind((towards(target.address)?, 0).into())?;
+        let state = UdpSocketState::new((&socket).into())?;
         // What the system's limit does not allow is no reason not to start.
-        let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+        let _ = state.set_recv_buffer_size((&socket).into(), RECEIVE_BUFFER);
         let local = socket.local_addr()?;
         rtc.add_local_candidate(Candidate::host(local, "udp")?);
         let mut change = rtc.sdp_api();
@@ -103,6 +108,7 @@ impl Session {
         Ok(Self {
             rtc,
             socket,
+            state,
             local,
             asking: Some((link, pending)),
             video,
@@ -143,27 +149,45 @@ impl Session {
             self.hear_answer(scratch, hear)?;
         }
         loop {
-            let (length, source) = match self.socket.recv_from(scratch) {
-                Ok(received) => received,
+            let mut meta = RecvMeta::default();
+            let received = self.state.recv(
+                UdpSockRef::from(&self.socket),
+                &mut [IoSliceMut::new(scratch)],
+                slice::from_mut(&mut meta),
+            );
+            match received {
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 // Nobody listens where something was sent to: ICE and its patience tell better.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
                 Err(error) => return Err(error.into()),
-            };
-            let datagram = scratch.get(..length).unwrap_or_default();
-            if !hear.datagram(datagram) {
-                continue;
             }
-            let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else {
-                continue;
-            };
-            let input = Input::Receive(Instant::now(), receive);
-            if self.rtc.accepts(&input) {
-                self.rtc.handle_input(input)?;
-                self.drain(hear)?;
+            let came = scratch.get(..meta.len).unwrap_or_default();
+            for datagram in came.chunks(meta.stride.max(1)) {
+                self.on_datagram(datagram, meta.addr, hear)?;
             }
         }
+    }
+
+    fn on_datagram(
+        &mut self,
+        datagram: &[u8],
+        source: SocketAddr,
+        hear: &mut impl Hear,
+    ) -> anyhow::Result<()> {
+        if !hear.datagram(datagram) {
+            return Ok(());
+        }
+        let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else {
+            return Ok(());
+        };
+        let input = Input::Receive(Instant::now(), receive);
+        if self.rtc.accepts(&input) {
+            self.rtc.handle_input(input)?;
+            self.drain(hear)?;
+        }
+        Ok(())
     }
 
     fn hear_answer(&mut self, scratch: &mut [u8], hear: &mut impl Hear) -> anyhow::Result<()> {
