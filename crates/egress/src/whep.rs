@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::metrics::PlayMetrics;
-use media::Media;
+use pictures::Cutter;
 use stage::{Command, Handle, Join, Stage};
 
 /// The protocol's name in metrics and reports.
@@ -299,15 +299,14 @@ impl Whep {
         };
         // A stream that says nothing for so long may still begin.
         let _ = tokio::time::timeout(SETTLE, settled).await;
-        let mut media = Media::default();
-        media.follow(reader.view());
-        if media.is_reordered() && answered.has_video() {
+        let seen = Cutter::looked(reader.view());
+        if seen.is_reordered() && answered.has_video() {
             return Err(PlayError::BFrames);
         }
         if !answered.has_video() {
             return Ok(reader);
         }
-        match (media.foreign(), media.carried()) {
+        match (seen.foreign(), seen.carried()) {
             (Some(codec), _) => Err(PlayError::Codec(codec)),
             (_, Some((codec, format))) if !answered.takes(format) => {
                 Err(PlayError::NotTaken(codec))

@@ -5,7 +5,8 @@
 
 use lockgate_media::codec::VideoCodec;
 use lockgate_media::flv::VideoTag;
-use lockgate_media::{Class, Packet};
+use lockgate_media::{Class, Packet, Track};
+use lockgate_routing::ring::View;
 use lockgate_rtc::{Format, Payloads};
 
 use super::cut::Config;
@@ -41,8 +42,40 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
+    /// One that has taken note of all that a ring holds, and cut nothing.
+    pub(super) fn looked(view: &View) -> Self {
+        let mut cutter = Self::default();
+        for header in view.headers().iter().filter(|it| it.seq < view.first()) {
+            cutter.note(&header.packet);
+        }
+        for packet in (view.first()..view.head()).filter_map(|seq| view.get(seq)) {
+            cutter.note(packet);
+        }
+        cutter
+    }
+
     /// Takes note of a packet, and cuts it when it is a frame.
     pub(super) fn push(&mut self, packet: &Packet) -> Option<Picture> {
+        let (data, shown) = self.note(packet)?;
+        let config = self.config.as_ref()?;
+        let payloads = config.cut(data, packet.is_keyframe());
+        if payloads.is_empty() {
+            return None;
+        }
+        self.number += 1;
+        Some(Picture {
+            payloads: payloads.into(),
+            shown,
+            number: self.number,
+            format: config.format(),
+        })
+    }
+
+    /// Takes note of a packet: of a frame that can be cut, its data and when it is shown.
+    fn note<'a>(&mut self, packet: &'a Packet) -> Option<(&'a [u8], u64)> {
+        if packet.track() != Track::Video {
+            return None;
+        }
         let payload = packet.payload();
         let tag = VideoTag::parse(payload)?;
         let codec = tag.codec?;
@@ -66,19 +99,9 @@ impl Cutter {
             .timestamp()
             .saturating_add_signed(i64::from(tag.composition));
         self.order.note(shown, packet.is_keyframe());
-        let config = self.config.as_ref().filter(|it| it.codec() == codec)?;
-        let payloads = config.cut(data, packet.is_keyframe());
-        if payloads.is_empty() {
-            return None;
-        }
+        self.config.as_ref().filter(|it| it.codec() == codec)?;
         self.foreign = None;
-        self.number += 1;
-        Some(Picture {
-            payloads: payloads.into(),
-            shown,
-            number: self.number,
-            format: config.format(),
-        })
+        Some((data, shown))
     }
 
     /// Another encoder may begin here.
@@ -126,7 +149,6 @@ impl Order {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use lockgate_media::Track;
     use lockgate_media::avc::AvcConfig;
     use std::time::Instant;
 
