@@ -3,7 +3,7 @@
 //! Invariants: one wake-up a batch of packets, not one a viewer; what one viewer says or does not
 //! take keeps nobody waiting; the task ends with its stream, or with its last viewer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,8 @@ pub(super) struct Stage {
     media: Media,
     clock: Clock,
     viewers: HashMap<u64, Viewer>,
+    /// When each of them is due: a turn is for a few of many, and looks at no others.
+    due: BTreeSet<(Instant, u64)>,
     inbox: mpsc::Receiver<Datagram>,
     deliver: mpsc::Sender<Datagram>,
     commands: mpsc::Receiver<Command>,
@@ -104,6 +106,7 @@ impl Stage {
             media: Media::default(),
             clock: Clock::new(Instant::now()),
             viewers: HashMap::new(),
+            due: BTreeSet::new(),
             inbox,
             deliver,
             commands,
@@ -125,7 +128,7 @@ impl Stage {
         let mut farewell: Option<Instant> = None;
         let mut hold = Hold::default();
         loop {
-            let due = self.viewers.values().map(Viewer::deadline).min();
+            let due = self.due.first().map(|&(at, _)| at);
             let due = due.unwrap_or_else(|| Instant::now() + TICK);
             let due = farewell.map_or(due, |until| until.min(due));
             let due = hold.until.map_or(due, |until| until.min(due));
@@ -209,6 +212,7 @@ impl Stage {
             Command::Join(join) => {
                 let peer = join.answered.register(self.deliver.clone(), join.number);
                 let viewer = Viewer::new(peer, join.subscription, join.ended, Instant::now());
+                self.due.insert((viewer.due, join.number));
                 self.viewers.insert(join.number, viewer);
                 self.format = None;
                 self.touched.push(join.number);
@@ -242,14 +246,15 @@ impl Stage {
 
     /// Serves everybody, or who is due or touched.
     fn serve(&mut self, everybody: bool, now: Instant) {
-        let due = self
-            .viewers
-            .iter()
-            .filter(|(_, viewer)| everybody || viewer.deadline() <= now)
-            .map(|(&number, _)| number);
-        self.touched.extend(due);
-        self.touched.sort_unstable();
-        self.touched.dedup();
+        if everybody {
+            self.touched.clear();
+            self.touched.extend(self.viewers.keys());
+        } else {
+            let due = self.due.range(..=(now, u64::MAX));
+            self.touched.extend(due.map(|&(_, number)| number));
+            self.touched.sort_unstable();
+            self.touched.dedup();
+        }
         let mut gone = Vec::new();
         let mut pass = Pass {
             reader: &mut self.reader,
@@ -266,11 +271,19 @@ impl Stage {
             if drive(viewer, &mut pass, &self.metrics) {
                 gone.push(number);
             }
+            let at = viewer.deadline();
+            if at != viewer.due {
+                self.due.remove(&(viewer.due, number));
+                viewer.due = at;
+                self.due.insert((at, number));
+            }
         }
         self.out.flush();
         self.reader.settle();
         for number in gone {
-            self.viewers.remove(&number);
+            if let Some(viewer) = self.viewers.remove(&number) {
+                self.due.remove(&(viewer.due, number));
+            }
         }
     }
 

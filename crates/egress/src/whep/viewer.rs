@@ -80,6 +80,8 @@ pub(super) struct Viewer {
     resume: Option<Instant>,
     mended: Option<Instant>,
     network: Network,
+    /// Its deadline, as its stage knows it.
+    pub(super) due: Instant,
     /// Whether it has been told goodbye.
     pub(super) closing: bool,
     /// Held until it is gone: its seat, and whoever watches over it.
@@ -94,6 +96,7 @@ impl Viewer {
         now: Instant,
     ) -> Self {
         Self {
+            due: now,
             audio: peer.audio().map(Flow::new),
             video: peer.video().map(Flow::new),
             peer,
