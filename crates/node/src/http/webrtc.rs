@@ -48,17 +48,27 @@ pub(crate) struct Webrtc {
 
 /// The routes.
 pub(super) fn routes() -> OpenApiRouter<State> {
+    let play = shared(Side::Play).routes(routes!(play));
+    let publish = shared(Side::Publish).routes(routes!(publish));
     OpenApiRouter::new()
-        .routes(routes!(play, preflight_play))
-        .routes(routes!(end_play, trickle_play, preflight_play_session))
-        .routes(routes!(publish, preflight_publish))
-        .routes(routes!(
-            end_publish,
-            trickle_publish,
-            preflight_publish_session
-        ))
+        .nest("/{app}/{name}/whep", play)
+        .nest("/{app}/{name}/whip", publish)
         .layer(DefaultBodyLimit::max(OFFER_MAX))
         .layer(middleware::from_fn(mark))
+}
+
+/// What both sides answer alike. The document knows it by an id of each side.
+fn shared(side: Side) -> OpenApiRouter<State> {
+    let mut router = OpenApiRouter::new()
+        .routes(routes!(preflight))
+        .routes(routes!(end, trickle, preflight_session))
+        .layer(Extension(side));
+    let paths = router.get_openapi_mut().paths.paths.values_mut();
+    let operations = paths.flat_map(|it| [&mut it.delete, &mut it.options, &mut it.patch]);
+    for id in operations.flatten().flat_map(|it| &mut it.operation_id) {
+        *id = id.replace("{side}", side.verb());
+    }
+    router
 }
 
 type PathOf = Result<Path<(String, String)>, PathRejection>;
@@ -69,7 +79,7 @@ type Offer = Result<Bytes, BytesRejection>;
 ///
 /// The body is an SDP offer that wants to receive. The app's key goes into the query (`?key=…`) or
 /// into `Authorization: Bearer …`. Waits for a publisher as RTMP's play does.
-#[utoipa::path(post, path = "/{app}/{name}/whep", tag = "webrtc",
+#[utoipa::path(post, path = "/", tag = "webrtc",
     params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name, or the signed one that signalling gave out")),
     request_body(content = String, content_type = "application/sdp"),
     responses(
@@ -112,7 +122,7 @@ async fn play(
 /// The body is an SDP offer that wants to send video, Opus or both. H.264 is taken where the offer
 /// has it, else HEVC, VP9 or AV1. The app's key goes into the query (`?key=…`) or into
 /// `Authorization: Bearer …`.
-#[utoipa::path(post, path = "/{app}/{name}/whip", tag = "webrtc",
+#[utoipa::path(post, path = "/", tag = "webrtc",
     params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name, or the signed one that signalling gave out")),
     request_body(content = String, content_type = "application/sdp"),
     responses(
@@ -155,6 +165,15 @@ async fn publish(
 enum Side {
     Play,
     Publish,
+}
+
+impl Side {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Play => "play",
+            Self::Publish => "publish",
+        }
+    }
 }
 
 impl Webrtc {
@@ -201,7 +220,17 @@ fn location(app: &str, name: &str, kind: &str, session: SessionId) -> String {
     format!("/{}/{}/{kind}/{session}", encode(app), encode(name))
 }
 
-fn end(state: &State, path: PathOfSession, side: Side) -> Result<StatusCode, ApiError> {
+/// End a session
+#[utoipa::path(delete, path = "/{session}", operation_id = "end_{side}", tag = "webrtc",
+    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name"), ("session" = String, Path, description = "The session, as `Location` named it")),
+    responses(
+        (status = 200, description = "It is over"),
+        (status = 404, description = "No such session", body = ErrorBody)))]
+async fn end(
+    AxumState(state): AxumState<State>,
+    Extension(side): Extension<Side>,
+    path: PathOfSession,
+) -> Result<StatusCode, ApiError> {
     let Path((_, _, session)) = path?;
     if state.webrtc()?.end(side, &session) {
         Ok(StatusCode::OK)
@@ -210,120 +239,38 @@ fn end(state: &State, path: PathOfSession, side: Side) -> Result<StatusCode, Api
     }
 }
 
-fn trickle(
-    state: &State,
+/// Trickle a candidate
+///
+/// Taken and not needed: the node learns where a client is from its connectivity checks.
+#[utoipa::path(patch, path = "/{session}", operation_id = "trickle_{side}", tag = "webrtc",
+    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name"), ("session" = String, Path, description = "The session, as `Location` named it")),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+    responses(
+        (status = 204, description = "Taken"),
+        (status = 404, description = "No such session", body = ErrorBody),
+        (status = 415, description = "Another kind of body", body = ErrorBody)))]
+async fn trickle(
+    AxumState(state): AxumState<State>,
+    Extension(side): Extension<Side>,
     path: PathOfSession,
-    headers: &HeaderMap,
-    side: Side,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let Path((_, _, session)) = path?;
     if !state.webrtc()?.knows(side, &session) {
         return Err(ApiError::session_not_found());
     }
-    if is_of(headers, FRAGMENT) {
+    if is_of(&headers, FRAGMENT) {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::wrong_type(FRAGMENT))
     }
 }
 
-/// End a WHEP session
-#[utoipa::path(delete, path = "/{app}/{name}/whep/{session}", tag = "webrtc",
-    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name"), ("session" = String, Path, description = "The session, as `Location` named it")),
-    responses(
-        (status = 200, description = "It is over"),
-        (status = 404, description = "No such session", body = ErrorBody)))]
-async fn end_play(
-    AxumState(state): AxumState<State>,
-    path: PathOfSession,
-) -> Result<StatusCode, ApiError> {
-    end(&state, path, Side::Play)
-}
-
-/// Trickle a candidate
-///
-/// Taken and not needed: the node learns where a client is from its connectivity checks.
-#[utoipa::path(patch, path = "/{app}/{name}/whep/{session}", tag = "webrtc",
-    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name"), ("session" = String, Path, description = "The session, as `Location` named it")),
-    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
-    responses(
-        (status = 204, description = "Taken"),
-        (status = 404, description = "No such session", body = ErrorBody),
-        (status = 415, description = "Another kind of body", body = ErrorBody)))]
-async fn trickle_play(
-    AxumState(state): AxumState<State>,
-    path: PathOfSession,
-    headers: HeaderMap,
-) -> Result<StatusCode, ApiError> {
-    trickle(&state, path, &headers, Side::Play)
-}
-
 /// What a browser asks first
-#[utoipa::path(options, path = "/{app}/{name}/whep", tag = "webrtc",
+#[utoipa::path(options, path = "/", operation_id = "preflight_{side}", tag = "webrtc",
     params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name")),
     responses((status = 204, description = "Go ahead")))]
-async fn preflight_play(AxumState(state): AxumState<State>) -> Result<Response, ApiError> {
-    preflight(&state)
-}
-
-/// What a browser asks first
-#[utoipa::path(options, path = "/{app}/{name}/whep/{session}", tag = "webrtc",
-    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name"), ("session" = String, Path, description = "The session")),
-    responses((status = 204, description = "Go ahead")))]
-async fn preflight_play_session(AxumState(state): AxumState<State>) -> Result<Response, ApiError> {
-    preflight(&state)
-}
-
-/// End a WHIP session
-#[utoipa::path(delete, path = "/{app}/{name}/whip/{session}", tag = "webrtc",
-    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name"), ("session" = String, Path, description = "The session, as `Location` named it")),
-    responses(
-        (status = 200, description = "It is over"),
-        (status = 404, description = "No such session", body = ErrorBody)))]
-async fn end_publish(
-    AxumState(state): AxumState<State>,
-    path: PathOfSession,
-) -> Result<StatusCode, ApiError> {
-    end(&state, path, Side::Publish)
-}
-
-/// Trickle a candidate
-///
-/// Taken and not needed: the node learns where a client is from its connectivity checks.
-#[utoipa::path(patch, path = "/{app}/{name}/whip/{session}", tag = "webrtc",
-    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name"), ("session" = String, Path, description = "The session, as `Location` named it")),
-    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
-    responses(
-        (status = 204, description = "Taken"),
-        (status = 404, description = "No such session", body = ErrorBody),
-        (status = 415, description = "Another kind of body", body = ErrorBody)))]
-async fn trickle_publish(
-    AxumState(state): AxumState<State>,
-    path: PathOfSession,
-    headers: HeaderMap,
-) -> Result<StatusCode, ApiError> {
-    trickle(&state, path, &headers, Side::Publish)
-}
-
-/// What a browser asks first
-#[utoipa::path(options, path = "/{app}/{name}/whip", tag = "webrtc",
-    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name")),
-    responses((status = 204, description = "Go ahead")))]
-async fn preflight_publish(AxumState(state): AxumState<State>) -> Result<Response, ApiError> {
-    preflight(&state)
-}
-
-/// What a browser asks first
-#[utoipa::path(options, path = "/{app}/{name}/whip/{session}", tag = "webrtc",
-    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name"), ("session" = String, Path, description = "The session")),
-    responses((status = 204, description = "Go ahead")))]
-async fn preflight_publish_session(
-    AxumState(state): AxumState<State>,
-) -> Result<Response, ApiError> {
-    preflight(&state)
-}
-
-fn preflight(state: &State) -> Result<Response, ApiError> {
+async fn preflight(AxumState(state): AxumState<State>) -> Result<Response, ApiError> {
     let webrtc = state.webrtc()?;
     let headers = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, PATCH, DELETE"),
@@ -337,6 +284,14 @@ fn preflight(state: &State) -> Result<Response, ApiError> {
     let mut response = (StatusCode::NO_CONTENT, headers).into_response();
     webrtc.link(&mut response);
     Ok(response)
+}
+
+/// What a browser asks first
+#[utoipa::path(options, path = "/{session}", operation_id = "preflight_{side}_session", tag = "webrtc",
+    params(("app" = String, Path, description = "Its app"), ("name" = String, Path, description = "Its name"), ("session" = String, Path, description = "The session")),
+    responses((status = 204, description = "Go ahead")))]
+async fn preflight_session(state: AxumState<State>) -> Result<Response, ApiError> {
+    preflight(state).await
 }
 
 /// A session rests on no cookie: the pages that may read media may open one, with a key where one
