@@ -23,7 +23,7 @@ use lockgate_routing::throttle::Throttles;
 use lockgate_routing::{
     Admission, NotLive, Origin, Reader, Refusal, Router, StreamId, SubscribeError, Subscription,
 };
-use lockgate_rtc::{Answered, OfferError, Port, Role, SessionId, Sessions};
+use lockgate_rtc::{Answered, OfferError, Opened, Port, Request, Role, Sessions};
 use parking_lot::Mutex;
 use prometheus::{IntCounter, Registry};
 use thiserror::Error;
@@ -68,28 +68,6 @@ impl fmt::Debug for Whep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Whep").finish_non_exhaustive()
     }
-}
-
-/// An offer and where it was sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// The app.
-    pub app: &'a str,
-    /// The stream's name, or the signed one that stands for it.
-    pub name: &'a str,
-    /// The URL's query.
-    pub query: &'a str,
-    /// The offer, as SDP.
-    pub offer: &'a str,
-}
-
-/// A viewer's session.
-#[derive(Debug)]
-pub struct Opened {
-    /// Its name in its URL.
-    pub session: SessionId,
-    /// The answer, as SDP.
-    pub answer: String,
 }
 
 /// Why a viewer was not let in. The text goes to the peer.
@@ -137,8 +115,7 @@ impl PlayError {
             Self::Full(_) => "full",
             Self::NotFound(_) => "not_found",
             Self::Kicked => "kicked",
-            Self::Offer(OfferError::Bad(_)) => "bad_sdp",
-            Self::Offer(_) => "no_common_codec",
+            Self::Offer(error) => error.label(),
             Self::Codec(_) | Self::NotTaken(_) => "codec",
             Self::BFrames => "b_frames",
         }
@@ -214,15 +191,11 @@ impl Whep {
         origin: Origin,
         seat: Box<dyn Any + Send>,
     ) -> Result<Opened, PlayError> {
-        let Request {
-            app,
-            name,
-            query,
-            offer,
-        } = request;
-        let grant = self.admission.play(app, name, query)?;
+        let grant = self
+            .admission
+            .play(request.app, request.name, request.query)?;
         // An offer that is none costs nobody a place, nor a wait.
-        let answered = Answered::to(offer, Role::Send, &self.port, Instant::now())?;
+        let answered = Answered::to(request.offer, Role::Send, &self.port, Instant::now())?;
         // Whoever used this URL before is cut: a player that reconnects has lost its old session.
         let mut holder = match &grant.lease {
             Some(lease) => Some(lease.take().ok_or(Refusal::UrlDead)?),
@@ -357,14 +330,9 @@ impl Whep {
         }
     }
 
-    /// Whether there is such a session.
-    pub fn knows(&self, session: SessionId) -> bool {
-        self.sessions.contains(session)
-    }
-
-    /// Ends a session; `false` when there is none of this name.
-    pub fn end(&self, session: SessionId) -> bool {
-        self.sessions.end(session)
+    /// Its sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Waits until all viewers are gone, once their streams have ended.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use lockgate_routing::throttle::Throttles;
 use lockgate_routing::{Admission, Cut, Origin, Publication, PublishError, Refusal, Router};
 use lockgate_rtc::{
-    Answered, Datagram, Happening, OfferError, Outbox, Peer, Port, Role, Session, SessionId,
+    Answered, Datagram, Happening, OfferError, Opened, Outbox, Peer, Port, Request, Role, Session,
     Sessions,
 };
 use thiserror::Error;
@@ -59,28 +59,6 @@ impl fmt::Debug for Whip {
     }
 }
 
-/// An offer and where it was sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// The app.
-    pub app: &'a str,
-    /// The stream's name, or the signed one that stands for it.
-    pub name: &'a str,
-    /// The URL's query.
-    pub query: &'a str,
-    /// The offer, as SDP.
-    pub offer: &'a str,
-}
-
-/// A publisher's session.
-#[derive(Debug)]
-pub struct Opened {
-    /// Its name in its URL.
-    pub session: SessionId,
-    /// The answer, as SDP.
-    pub answer: String,
-}
-
 /// Why a publisher was not let in. The text goes to the peer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -104,8 +82,7 @@ impl WhipError {
             Self::Taken(PublishError::Busy) => "busy",
             Self::Taken(PublishError::Draining) => "draining",
             Self::Taken(_) => "full",
-            Self::Offer(OfferError::Bad(_)) => "bad_sdp",
-            Self::Offer(_) => "no_common_codec",
+            Self::Offer(error) => error.label(),
         }
     }
 }
@@ -158,15 +135,11 @@ impl Whip {
         origin: Origin,
         seat: Box<dyn Any + Send>,
     ) -> Result<Opened, WhipError> {
-        let Request {
-            app,
-            name,
-            query,
-            offer,
-        } = request;
-        let grant = self.admission.publish(app, name, query)?;
+        let grant = self
+            .admission
+            .publish(request.app, request.name, request.query)?;
         // An offer that is none takes no stream from anybody.
-        let answered = Answered::to(offer, Role::Receive, &self.port, Instant::now())?;
+        let answered = Answered::to(request.offer, Role::Receive, &self.port, Instant::now())?;
         let publication = self.router.publish(&grant, origin)?;
         let token = CancellationToken::new();
         let session = self.sessions.open(token.clone());
@@ -201,14 +174,9 @@ impl Whip {
         Ok(opened)
     }
 
-    /// Whether there is such a session.
-    pub fn knows(&self, session: SessionId) -> bool {
-        self.sessions.contains(session)
-    }
-
-    /// Ends a session; `false` when there is none of this name.
-    pub fn end(&self, session: SessionId) -> bool {
-        self.sessions.end(session)
+    /// Its sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Waits until all publishers are gone, once their streams have ended.

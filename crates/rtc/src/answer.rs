@@ -49,6 +49,16 @@ pub enum OfferError {
     NoCommonCodec,
 }
 
+impl OfferError {
+    /// A short name for metrics and for programs.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Bad(_) => "bad_sdp",
+            Self::NoCommonCodec => "no_common_codec",
+        }
+    }
+}
+
 /// A media line that both sides agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {

@@ -38,5 +38,5 @@ pub use outbox::Outbox;
 pub use peer::{Happening, Peer};
 pub use port::{Listener, Port, Settings};
 pub use routes::{Datagram, Path, Registration};
-pub use session::{Session, SessionId, Sessions};
+pub use session::{Opened, Request, Session, SessionId, Sessions};
 pub use stream::{Heading, Payloads};

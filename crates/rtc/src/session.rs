@@ -1,10 +1,33 @@
-//! Sessions by the name in their URL: whoever knows it may end the session.
+//! Sessions by the name in their URL: whoever knows it may end the session. What asks for one,
+//! and what is answered.
 
 use std::fmt;
 use std::sync::Arc;
 
 use dashmap::DashMap;
 use tokio_util::sync::CancellationToken;
+
+/// An offer and where it was sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The app.
+    pub app: &'a str,
+    /// The stream's name, or the signed one that stands for it.
+    pub name: &'a str,
+    /// The URL's query.
+    pub query: &'a str,
+    /// The offer, as SDP.
+    pub offer: &'a str,
+}
+
+/// A session, as its peer is told of it.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its name in its URL.
+    pub session: SessionId,
+    /// The answer, as SDP.
+    pub answer: String,
+}
 
 /// The name of a session in its URL: 128 random bits, because it is all that DELETE asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -18,7 +18,7 @@ use lockgate_egress::whep;
 use lockgate_ingest::Whip;
 use lockgate_ingest::whip;
 use lockgate_routing::{ConnectionId, Origin};
-use lockgate_rtc::SessionId;
+use lockgate_rtc::{self as rtc, Opened, SessionId, Sessions};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -73,7 +73,14 @@ fn shared(side: Side) -> OpenApiRouter<State> {
 
 type PathOf = Result<Path<(String, String)>, PathRejection>;
 type PathOfSession = Result<Path<(String, String, String)>, PathRejection>;
-type Offer = Result<Bytes, BytesRejection>;
+/// What a POST is read from.
+type Parts = (
+    Extension<Peer>,
+    PathOf,
+    RawQuery,
+    HeaderMap,
+    Result<Bytes, BytesRejection>,
+);
 
 /// Play a stream by WHEP
 ///
@@ -90,31 +97,14 @@ type Offer = Result<Bytes, BytesRejection>;
         (status = 406, description = "No codec that both sides have", body = ErrorBody),
         (status = 409, description = "The stream has B-frames", body = ErrorBody),
         (status = 503, description = "No room", body = ErrorBody)))]
-async fn play(
-    AxumState(state): AxumState<State>,
-    Extension(Peer(peer)): Extension<Peer>,
-    path: PathOf,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Offer,
-) -> Result<Response, ApiError> {
-    let Path((app, name)) = path?;
+async fn play(AxumState(state): AxumState<State>, parts: Parts) -> Result<Response, ApiError> {
     let webrtc = state.webrtc()?;
     let whep = webrtc.whep.as_ref().ok_or_else(ApiError::webrtc_off)?;
-    let offer = offer(&headers, body)?;
-    let peer = state.client(peer, &headers);
-    let seat = webrtc.seat(peer)?;
-    let query = with_bearer(query.unwrap_or_default(), &headers);
-    let request = whep::Request {
-        app: &app,
-        name: &name,
-        query: &query,
-        offer: &offer,
-    };
-    let origin = origin(whep::PROTOCOL, peer);
+    let posted = Posted::read(&state, parts)?;
+    let seat = webrtc.seat(posted.peer)?;
+    let (request, origin) = (posted.request(), posted.origin(whep::PROTOCOL));
     let opened = whep.open(request, origin, Box::new(seat)).await?;
-    let location = location(&app, &name, "whep", opened.session);
-    created(webrtc, opened.session, opened.answer, &location)
+    created(webrtc, opened, &posted, whep::PROTOCOL)
 }
 
 /// Publish a stream by WHIP
@@ -133,31 +123,14 @@ async fn play(
         (status = 406, description = "No codec that both sides have", body = ErrorBody),
         (status = 409, description = "Somebody publishes it, and ingest.conflict is \"reject\"", body = ErrorBody),
         (status = 503, description = "No room", body = ErrorBody)))]
-async fn publish(
-    AxumState(state): AxumState<State>,
-    Extension(Peer(peer)): Extension<Peer>,
-    path: PathOf,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Offer,
-) -> Result<Response, ApiError> {
-    let Path((app, name)) = path?;
+async fn publish(AxumState(state): AxumState<State>, parts: Parts) -> Result<Response, ApiError> {
     let webrtc = state.webrtc()?;
     let whip = webrtc.whip.as_ref().ok_or_else(ApiError::webrtc_off)?;
-    let offer = offer(&headers, body)?;
-    let peer = state.client(peer, &headers);
-    let seat = webrtc.seat(peer)?;
-    let query = with_bearer(query.unwrap_or_default(), &headers);
-    let request = whip::Request {
-        app: &app,
-        name: &name,
-        query: &query,
-        offer: &offer,
-    };
-    let origin = origin(whip::PROTOCOL, peer);
+    let posted = Posted::read(&state, parts)?;
+    let seat = webrtc.seat(posted.peer)?;
+    let (request, origin) = (posted.request(), posted.origin(whip::PROTOCOL));
     let opened = whip.open(request, origin, Box::new(seat))?;
-    let location = location(&app, &name, "whip", opened.session);
-    created(webrtc, opened.session, opened.answer, &location)
+    created(webrtc, opened, &posted, whip::PROTOCOL)
 }
 
 /// Which of the two a session is.
@@ -187,18 +160,21 @@ impl Webrtc {
         Ok(seat)
     }
 
+    fn sessions(&self, side: Side) -> Option<&Sessions> {
+        match side {
+            Side::Play => self.whep.as_deref().map(Whep::sessions),
+            Side::Publish => self.whip.as_deref().map(Whip::sessions),
+        }
+    }
+
     fn knows(&self, side: Side, session: &str) -> bool {
-        SessionId::parse(session).is_some_and(|session| match side {
-            Side::Play => self.whep.as_ref().is_some_and(|it| it.knows(session)),
-            Side::Publish => self.whip.as_ref().is_some_and(|it| it.knows(session)),
-        })
+        let session = SessionId::parse(session);
+        session.is_some_and(|id| self.sessions(side).is_some_and(|it| it.contains(id)))
     }
 
     fn end(&self, side: Side, session: &str) -> bool {
-        SessionId::parse(session).is_some_and(|session| match side {
-            Side::Play => self.whep.as_ref().is_some_and(|it| it.end(session)),
-            Side::Publish => self.whip.as_ref().is_some_and(|it| it.end(session)),
-        })
+        let session = SessionId::parse(session);
+        session.is_some_and(|id| self.sessions(side).is_some_and(|it| it.end(id)))
     }
 
     fn link(&self, response: &mut Response) {
@@ -208,16 +184,49 @@ impl Webrtc {
     }
 }
 
-fn origin(protocol: &'static str, peer: SocketAddr) -> Origin {
-    Origin {
-        connection: ConnectionId::next(),
-        protocol,
-        peer,
-    }
+/// An offer, as it was posted.
+struct Posted {
+    app: String,
+    name: String,
+    query: String,
+    offer: String,
+    peer: SocketAddr,
 }
 
-fn location(app: &str, name: &str, kind: &str, session: SessionId) -> String {
-    format!("/{}/{}/{kind}/{session}", encode(app), encode(name))
+impl Posted {
+    fn read(state: &State, parts: Parts) -> Result<Self, ApiError> {
+        let (Extension(Peer(peer)), path, RawQuery(query), headers, body) = parts;
+        let Path((app, name)) = path?;
+        let body = body?;
+        if !is_of(&headers, SDP) {
+            return Err(ApiError::wrong_type(SDP));
+        }
+        let offer = String::from_utf8(body.into());
+        Ok(Self {
+            app,
+            name,
+            query: with_bearer(query.unwrap_or_default(), &headers),
+            offer: offer.map_err(|_| ApiError::bad_sdp("the body is not UTF-8".into()))?,
+            peer: state.client(peer, &headers),
+        })
+    }
+
+    fn request(&self) -> rtc::Request<'_> {
+        rtc::Request {
+            app: &self.app,
+            name: &self.name,
+            query: &self.query,
+            offer: &self.offer,
+        }
+    }
+
+    fn origin(&self, protocol: &'static str) -> Origin {
+        Origin {
+            connection: ConnectionId::next(),
+            protocol,
+            peer: self.peer,
+        }
+    }
 }
 
 /// End a session
@@ -308,11 +317,14 @@ async fn mark(Extension(cors): Extension<Cors>, request: Request, next: Next) ->
 
 fn created(
     webrtc: &Webrtc,
-    session: SessionId,
-    answer: String,
-    location: &str,
+    opened: Opened,
+    posted: &Posted,
+    kind: &str,
 ) -> Result<Response, ApiError> {
-    let location = HeaderValue::from_str(location).map_err(|_| ApiError::session_not_found())?;
+    let Opened { session, answer } = opened;
+    let (app, name) = (encode(&posted.app), encode(&posted.name));
+    let location = format!("/{app}/{name}/{kind}/{session}");
+    let location = HeaderValue::from_str(&location).map_err(|_| ApiError::session_not_found())?;
     let etag = HeaderValue::from_str(&format!("\"{session}\""));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(SDP)),
@@ -335,14 +347,6 @@ impl State {
     fn webrtc(&self) -> Result<&Webrtc, ApiError> {
         self.webrtc.as_deref().ok_or_else(ApiError::webrtc_off)
     }
-}
-
-fn offer(headers: &HeaderMap, body: Offer) -> Result<String, ApiError> {
-    let body = body?;
-    if !is_of(headers, SDP) {
-        return Err(ApiError::wrong_type(SDP));
-    }
-    String::from_utf8(body.into()).map_err(|_| ApiError::bad_sdp("the body is not UTF-8".into()))
 }
 
 fn is_of(headers: &HeaderMap, kind: &str) -> bool {
