@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use lockgate_media::avc::{self, AvcConfig};
-use lockgate_rtc::h264;
+use lockgate_rtc::{MAX_PAYLOAD, h264};
 
 fuzz_target!(|input: &[u8]| {
     let mut frame = Vec::new();
@@ -16,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
     if let Some(config) = AvcConfig::parse(&Bytes::copy_from_slice(input)) {
         let sets = config.sps.iter().chain(&config.pps).map(|set| &set[..]);
         let payloads = h264::payloads(sets.chain(config.units(input)));
-        assert!(payloads.iter().all(|payload| payload.len() <= h264::MAX_PAYLOAD));
+        assert!(payloads.iter().all(|payload| payload.len() <= MAX_PAYLOAD));
         if let ([sps, ..], [pps, ..]) = (&config.sps[..], &config.pps[..])
             && let Some(record) = AvcConfig::record(sps, pps)
         {

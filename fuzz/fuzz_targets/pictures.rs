@@ -9,7 +9,7 @@ use lockgate_media::av1::{self, Av1Config, Obu};
 use lockgate_media::avc;
 use lockgate_media::hevc::{HevcConfig, nal};
 use lockgate_media::vp9;
-use lockgate_rtc::h264::MAX_PAYLOAD;
+use lockgate_rtc::MAX_PAYLOAD;
 
 fuzz_target!(|input: &[u8]| {
     let mut payloads = lockgate_rtc::vp9::payloads(input, vp9::record(input).is_some());

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::h264::MAX_PAYLOAD;
+use crate::MAX_PAYLOAD;
 
 /// The aggregation header (§4.4): `Z`, the first element goes on; `Y`, the last one will; `W`, how
 /// many elements there are; `N`, a coded video sequence begins.

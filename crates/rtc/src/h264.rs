@@ -1,14 +1,9 @@
 //! H.264 into RTP payloads (RFC 6184, packetization mode 1): small NAL units share a packet
 //! (STAP-A, §5.7.1), large ones are cut (FU-A, §5.8).
-//!
-//! A frame is cut once for all its viewers: payloads are shared, and what differs between viewers
-//! stands in the RTP header.
 
 use std::sync::Arc;
 
-/// Longest RTP payload, in bytes. With the headers of RTP, SRTP, RTX, UDP and IPv6 it stays below
-/// 1280 bytes, which every path of IPv6 carries whole.
-pub const MAX_PAYLOAD: usize = 1100;
+use crate::nal::{self, Headers};
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -16,94 +11,30 @@ const FU_A: u8 = 28;
 /// The payloads of a frame's NAL units, in order. The last one ends the frame, and its RTP packet
 /// carries the marker.
 pub fn payloads<'a>(units: impl Iterator<Item = &'a [u8]>) -> Vec<Arc<[u8]>> {
-    let mut writer = Writer::default();
-    for unit in units {
-        writer.push(unit);
-    }
-    writer.flush();
-    writer.payloads
+    nal::payloads::<H264, 1>(units)
 }
 
-#[derive(Default)]
-struct Writer<'a> {
-    payloads: Vec<Arc<[u8]>>,
-    /// Small units that may share a packet, and their size in it.
-    small: Vec<&'a [u8]>,
-    size: usize,
-}
+struct H264;
 
-impl<'a> Writer<'a> {
-    fn push(&mut self, unit: &'a [u8]) {
-        if unit.is_empty() {
-            return;
-        }
-        if unit.len() > MAX_PAYLOAD {
-            self.flush();
-            self.cut(unit);
-            return;
-        }
-        let size = unit.len() + 2;
-        if 1 + self.size + size > MAX_PAYLOAD {
-            self.flush();
-        }
-        self.small.push(unit);
-        self.size += size;
+impl Headers<1> for H264 {
+    /// The forbidden bit and the highest `nal_ref_idc` of the units (RFC 6184 §5.7.1).
+    fn shared(units: impl Iterator<Item = [u8; 1]>) -> [u8; 1] {
+        let importance = units.fold(0, |all, [byte]| {
+            all & 0x80 | byte & 0x80 | (all & 0x60).max(byte & 0x60)
+        });
+        [STAP_A | importance]
     }
 
-    fn flush(&mut self) {
-        match self.small.as_slice() {
-            [] => {}
-            [unit] => self.payloads.push(Arc::from(*unit)),
-            units => {
-                let mut payload = Vec::with_capacity(1 + self.size);
-                payload.push(STAP_A | importance(units));
-                for unit in units {
-                    // Units here are shorter than a packet.
-                    let length = u16::try_from(unit.len()).unwrap_or(0);
-                    payload.extend_from_slice(&length.to_be_bytes());
-                    payload.extend_from_slice(unit);
-                }
-                self.payloads.push(Arc::from(payload));
-            }
-        }
-        self.small.clear();
-        self.size = 0;
+    fn part([header]: [u8; 1]) -> ([u8; 1], u8) {
+        ([header & 0xe0 | FU_A], header & 0x1f)
     }
-
-    fn cut(&mut self, unit: &[u8]) {
-        let Some((&header, body)) = unit.split_first() else {
-            return;
-        };
-        // Of one size, as near as can be: what is sent to a viewer by one call is.
-        let count = body.len().div_ceil(MAX_PAYLOAD - 2);
-        let size = body.len().div_ceil(count.max(1)).max(1);
-        let chunks = body.chunks(size);
-        // Rounded up, they may be fewer than that where there are a thousand.
-        let count = chunks.len();
-        for (at, chunk) in chunks.enumerate() {
-            let mut payload = Vec::with_capacity(2 + chunk.len());
-            let start = if at == 0 { 0x80 } else { 0 };
-            let end = if at + 1 == count { 0x40 } else { 0 };
-            payload.push(header & 0xe0 | FU_A);
-            payload.push(start | end | header & 0x1f);
-            payload.extend_from_slice(chunk);
-            self.payloads.push(Arc::from(payload));
-        }
-    }
-}
-
-/// The forbidden bit and the highest `nal_ref_idc` of the units (RFC 6184 §5.7.1).
-fn importance(units: &[&[u8]]) -> u8 {
-    let first = units.iter().filter_map(|unit| unit.first());
-    first.fold(0, |all, &byte| {
-        all & 0x80 | byte & 0x80 | (all & 0x60).max(byte & 0x60)
-    })
 }
 
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "it is a remainder")]
 mod tests {
     use super::*;
+    use crate::MAX_PAYLOAD;
 
     fn cut(units: &[&[u8]]) -> Vec<Vec<u8>> {
         let payloads = payloads(units.iter().copied());

@@ -3,108 +3,47 @@
 
 use std::sync::Arc;
 
-use crate::h264::MAX_PAYLOAD;
+use crate::nal::{self, Headers};
 
 const AP: u8 = 48;
 const FU: u8 = 49;
-/// A NAL unit's own header, and what a cut one has in its place.
+/// Bytes of a NAL unit's own header.
 const HEADER: usize = 2;
-const FU_HEADER: usize = 3;
 
 /// The payloads of a frame's NAL units, in order. The last one ends the frame, and its RTP packet
-/// carries the marker. Units without a whole header are left out.
+/// carries the marker. Units with nothing behind a header are left out.
 pub fn payloads<'a>(units: impl Iterator<Item = &'a [u8]>) -> Vec<Arc<[u8]>> {
-    let mut writer = Writer::default();
-    for unit in units {
-        writer.push(unit);
-    }
-    writer.flush();
-    writer.payloads
+    nal::payloads::<H265, HEADER>(units.filter(|unit| unit.len() > HEADER))
 }
 
-#[derive(Default)]
-struct Writer<'a> {
-    payloads: Vec<Arc<[u8]>>,
-    /// Small units that may share a packet, and their size in it.
-    small: Vec<&'a [u8]>,
-    size: usize,
-}
+struct H265;
 
-impl<'a> Writer<'a> {
-    fn push(&mut self, unit: &'a [u8]) {
-        if unit.len() <= HEADER {
-            return;
+impl Headers<HEADER> for H265 {
+    /// The forbidden bit of any, the lowest layer and the lowest temporal id of all (RFC 7798
+    /// §4.4.2).
+    fn shared(units: impl Iterator<Item = [u8; HEADER]>) -> [u8; HEADER] {
+        let (mut forbidden, mut layer, mut temporal) = (0, 0x3f, 7);
+        for [first, second] in units {
+            forbidden |= first & 0x80;
+            layer = layer.min((first & 1) << 5 | second >> 3);
+            temporal = temporal.min(second & 7);
         }
-        if unit.len() > MAX_PAYLOAD {
-            self.flush();
-            self.cut(unit);
-            return;
-        }
-        let size = unit.len() + 2;
-        if HEADER + self.size + size > MAX_PAYLOAD {
-            self.flush();
-        }
-        self.small.push(unit);
-        self.size += size;
+        [
+            forbidden | AP << 1 | layer >> 5,
+            (layer & 0x1f) << 3 | temporal,
+        ]
     }
 
-    fn flush(&mut self) {
-        match self.small.as_slice() {
-            [] => {}
-            [unit] => self.payloads.push(Arc::from(*unit)),
-            units => {
-                let mut payload = Vec::with_capacity(HEADER + self.size);
-                payload.extend_from_slice(&shared(units));
-                for unit in units {
-                    // Units here are shorter than a packet.
-                    let length = u16::try_from(unit.len()).unwrap_or(0);
-                    payload.extend_from_slice(&length.to_be_bytes());
-                    payload.extend_from_slice(unit);
-                }
-                self.payloads.push(Arc::from(payload));
-            }
-        }
-        self.small.clear();
-        self.size = 0;
+    fn part([first, second]: [u8; HEADER]) -> ([u8; HEADER], u8) {
+        ([first & 0x81 | FU << 1, second], first >> 1 & 0x3f)
     }
-
-    fn cut(&mut self, unit: &[u8]) {
-        let Some((&[first, second], body)) = unit.split_first_chunk::<HEADER>() else {
-            return;
-        };
-        let kind = first >> 1 & 0x3f;
-        let count = body.chunks(MAX_PAYLOAD - FU_HEADER).len();
-        for (at, chunk) in body.chunks(MAX_PAYLOAD - FU_HEADER).enumerate() {
-            let start = if at == 0 { 0x80 } else { 0 };
-            let end = if at + 1 == count { 0x40 } else { 0 };
-            let mut payload = Vec::with_capacity(FU_HEADER + chunk.len());
-            payload.extend_from_slice(&[first & 0x81 | FU << 1, second, start | end | kind]);
-            payload.extend_from_slice(chunk);
-            self.payloads.push(Arc::from(payload));
-        }
-    }
-}
-
-/// The header of units that share a packet: the forbidden bit of any, the lowest layer and the
-/// lowest temporal id of all (RFC 7798 §4.4.2).
-fn shared(units: &[&[u8]]) -> [u8; HEADER] {
-    let headers = units.iter().filter_map(|unit| unit.first_chunk::<HEADER>());
-    let (mut forbidden, mut layer, mut temporal) = (0, 0x3f, 7);
-    for &[first, second] in headers {
-        forbidden |= first & 0x80;
-        layer = layer.min((first & 1) << 5 | second >> 3);
-        temporal = temporal.min(second & 7);
-    }
-    [
-        forbidden | AP << 1 | layer >> 5,
-        (layer & 0x1f) << 3 | temporal,
-    ]
 }
 
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "it is a remainder")]
 mod tests {
     use super::*;
+    use crate::MAX_PAYLOAD;
 
     /// What a receiver makes of payloads: the reverse, written from the RFC.
     fn join(payloads: &[Arc<[u8]>]) -> Vec<Vec<u8>> {
@@ -154,6 +93,8 @@ mod tests {
             .map(|part| [part[0], part[1], part[2]])
             .collect();
         assert_eq!(heads, [[0x62, 1, 0x93], [0x62, 1, 0x13], [0x62, 1, 0x53]]);
+        let sizes: Vec<_> = parts.iter().map(|part| part.len()).collect();
+        assert_eq!(sizes, [737, 737, 735], "of one size, as near as can be");
     }
 
     proptest::proptest! {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::h264::MAX_PAYLOAD;
+use crate::MAX_PAYLOAD;
 
 /// `P`: rests on frames before it; `B`: begins a frame; `E`: ends it (RFC 9628 §4.2).
 const PREDICTED: u8 = 0x40;
