@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lockgate_media::av1::{self, Av1Config, Obu, obu};
-use lockgate_media::avc::{self, AvcConfig};
+use lockgate_media::avc::{self, AvcConfig, Units};
 use lockgate_media::codec::VideoCodec;
 use lockgate_media::hevc::{self, HevcConfig};
 use lockgate_media::vp9;
@@ -86,41 +86,36 @@ impl Config {
     }
 }
 
-/// RFC 6184 §8.4.
 fn avc(config: &AvcConfig, frame: &[u8]) -> Vec<Arc<[u8]>> {
-    use avc::nal;
-    let idle = [
-        nal::DELIMITER,
-        nal::FILLER,
-        nal::END_OF_SEQUENCE,
-        nal::END_OF_STREAM,
-    ];
-    let units = || {
-        let units = config.units(frame);
-        units.filter(|unit| nal::kind(unit).is_some_and(|kind| !idle.contains(&kind)))
-    };
-    let has = |kind| units().any(|unit| nal::kind(unit) == Some(kind));
-    let sets = config.sps.iter().chain(&config.pps).map(|set| &set[..]);
-    let lacks = has(nal::IDR) && !has(nal::SPS);
-    h264::payloads(sets.take(if lacks { usize::MAX } else { 0 }).chain(units()))
+    use avc::nal::{DELIMITER, END_OF_SEQUENCE, END_OF_STREAM, FILLER, IDR, SPS, kind};
+    let idle = [DELIMITER, FILLER, END_OF_SEQUENCE, END_OF_STREAM];
+    let sets = config.sps.iter().chain(&config.pps);
+    let units = complete(sets, config.units(frame), kind, idle, |it| it == IDR, SPS);
+    h264::payloads(units)
 }
 
 fn hevc(config: &HevcConfig, frame: &[u8]) -> Vec<Arc<[u8]>> {
-    use hevc::nal;
-    let idle = [
-        nal::DELIMITER,
-        nal::FILLER,
-        nal::END_OF_SEQUENCE,
-        nal::END_OF_STREAM,
-    ];
-    let units = || {
-        let units = config.units(frame);
-        units.filter(|unit| nal::kind(unit).is_some_and(|kind| !idle.contains(&kind)))
-    };
-    let has = |wanted: &dyn Fn(u8) -> bool| units().filter_map(nal::kind).any(wanted);
-    let sets = config.sets.iter().map(|set| &set[..]);
-    let lacks = has(&nal::is_entry) && !has(&|kind| kind == nal::SPS);
-    h265::payloads(sets.take(if lacks { usize::MAX } else { 0 }).chain(units()))
+    use hevc::nal::{DELIMITER, END_OF_SEQUENCE, END_OF_STREAM, FILLER, SPS, is_entry, kind};
+    let idle = [DELIMITER, FILLER, END_OF_SEQUENCE, END_OF_STREAM];
+    let units = complete(&config.sets, config.units(frame), kind, idle, is_entry, SPS);
+    h265::payloads(units)
+}
+
+/// A frame's NAL units without those of idle kinds, behind its parameter sets where decoders may
+/// begin with it and it brings none (RFC 6184 §8.4).
+fn complete<'a>(
+    sets: impl IntoIterator<Item = &'a Bytes>,
+    units: Units<'a>,
+    kind: impl Fn(&[u8]) -> Option<u8> + Copy,
+    idle: [u8; 4],
+    is_entry: impl Fn(u8) -> bool,
+    sps: u8,
+) -> impl Iterator<Item = &'a [u8]> {
+    let units = units.filter(move |unit| kind(unit).is_some_and(|it| !idle.contains(&it)));
+    let kinds = || units.clone().filter_map(kind);
+    let lacks = kinds().any(is_entry) && !kinds().any(|kind| kind == sps);
+    let sets = sets.into_iter().map(|set| &set[..]);
+    sets.take(if lacks { usize::MAX } else { 0 }).chain(units)
 }
 
 fn av1(config: &Av1Config, frame: &[u8], keyframe: bool) -> Vec<Arc<[u8]>> {
