@@ -207,6 +207,17 @@ mod tests {
         message
     }
 
+    /// Two sessions that share an inbox. Both have proved the same path, the second one last.
+    fn rivals() -> (Arc<Routes>, [Registration; 2], mpsc::Receiver<Datagram>) {
+        let routes = Arc::new(Routes::default());
+        let (inbox, received) = mpsc::channel(8);
+        let first = routes.register("one".into(), inbox.clone(), 1);
+        let second = routes.register("two".into(), inbox, 2);
+        first.learn(path(1));
+        second.learn(path(1));
+        (routes, [first, second], received)
+    }
+
     const MEDIA: &[u8] = &[0x80, 0x60, 0, 1];
 
     #[test]
@@ -233,12 +244,7 @@ mod tests {
 
     #[test]
     fn a_path_that_another_session_proved_is_no_longer_the_first_ones() {
-        let routes = Arc::new(Routes::default());
-        let (inbox, mut received) = mpsc::channel(8);
-        let first = routes.register("one".into(), inbox.clone(), 1);
-        let second = routes.register("two".into(), inbox, 2);
-        first.learn(path(1));
-        second.learn(path(1));
+        let (routes, [first, _second], mut received) = rivals();
         routes.deliver(path(1), MEDIA);
         drop(first);
         routes.deliver(path(1), MEDIA);
@@ -248,12 +254,7 @@ mod tests {
 
     #[test]
     fn a_path_that_was_taken_away_comes_back_once_it_is_proved_again() {
-        let routes = Arc::new(Routes::default());
-        let (inbox, mut received) = mpsc::channel(8);
-        let first = routes.register("one".into(), inbox.clone(), 1);
-        let second = routes.register("two".into(), inbox, 2);
-        first.learn(path(1));
-        second.learn(path(1));
+        let (routes, [first, second], mut received) = rivals();
         assert!(!first.knows(path(1)) && second.knows(path(1)));
         first.learn(path(1));
         assert!(first.knows(path(1)) && !second.knows(path(1)));

@@ -28,6 +28,17 @@ struct Sealed {
     opener: Opener,
 }
 
+impl Sealed {
+    fn way<'a>(&'a self, to: Path, transit: &'a mut Transit, out: &'a mut Outbox) -> Way<'a> {
+        Way {
+            sealer: &self.sealer,
+            to,
+            out,
+            transit,
+        }
+    }
+}
+
 /// Sends to one viewer.
 pub(crate) struct Sender {
     sealed: Option<Sealed>,
@@ -101,22 +112,12 @@ impl Sender {
         out: &mut Outbox,
     ) {
         if let (Some(sealed), Some(to), Some(video)) = (&self.sealed, self.to, &mut self.video) {
-            let sealer = &sealed.sealer;
             self.transit.turn(now);
             if video.is_new() {
                 self.report_at = Some(now);
             }
-            video.send_frame(
-                heading,
-                payloads,
-                now,
-                &mut Way {
-                    sealer,
-                    to,
-                    out,
-                    transit: &mut self.transit,
-                },
-            );
+            let way = &mut sealed.way(to, &mut self.transit, out);
+            video.send_frame(heading, payloads, now, way);
         }
     }
 
@@ -128,7 +129,7 @@ impl Sender {
     fn send_sounds(&mut self, now: Instant, out: &mut Outbox) {
         let sounds = mem::take(&mut self.sounds);
         if let (Some(sealed), Some(to), Some(audio)) = (&self.sealed, self.to, &mut self.audio) {
-            let sealer = &sealed.sealer;
+            let way = &mut sealed.way(to, &mut self.transit, out);
             if audio.is_new() {
                 self.report_at = Some(now);
             }
@@ -142,19 +143,7 @@ impl Sender {
                 } else {
                     0
                 };
-                let out = &mut *out;
-                audio.send_once(
-                    *heading,
-                    payload,
-                    padding,
-                    now,
-                    &mut Way {
-                        sealer,
-                        to,
-                        out,
-                        transit: &mut self.transit,
-                    },
-                );
+                audio.send_once(*heading, payload, padding, now, way);
             }
         }
         self.sounds = sounds;
@@ -214,15 +203,9 @@ impl Sender {
         }
         let (nacks, lost) = (mem::take(&mut self.nacks), mem::take(&mut self.lost));
         if let (Some(sealed), Some(to), Some(video)) = (&self.sealed, self.to, &mut self.video) {
-            let sealer = &sealed.sealer;
             let ssrc = video.ssrc();
             let own = nacks.into_iter().filter(|(of, ..)| *of == ssrc);
-            let way = &mut Way {
-                sealer,
-                to,
-                out,
-                transit: &mut self.transit,
-            };
+            let way = &mut sealed.way(to, &mut self.transit, out);
             for (_, first, others) in own {
                 video.resend(first, others, now, way);
             }
