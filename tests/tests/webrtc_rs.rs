@@ -121,7 +121,6 @@ fn the_crate_plays_every_frame_as_it_was_pushed_and_obeys_its_gate() -> Result<(
     let sounds = sounds(&all);
     ensure!(sounds.len() > 150, "{} packets of sound", sounds.len());
     ensure!(is_gapless(&sounds), "{sounds:?}");
-    ensure!(viewer.late() == 0, "{} were late", viewer.late());
     viewer.finish(&node)?;
     node.wait_players("a", 0)
 }
