@@ -318,10 +318,11 @@ impl Stream {
             resend.lost += 1;
             (resend.lost == resend.copies).then_some(resend.index)
         })?;
+        self.resend_one(index, way)?;
         let (kept, mark) = self.find(index)?;
         kept.reported |= mark;
         kept.reported_at = Some(now);
-        self.resend_one(index, way)
+        Some(())
     }
 
     /// Which packet had this number when it was sent first, unless it has been sent again since.
@@ -347,8 +348,11 @@ impl Stream {
     /// One that is sent again once more has been lost twice, and each time costs the viewer a round
     /// trip: it goes out twice, unless it is room that it lacks.
     fn resend_one(&mut self, index: u64, way: &mut Way<'_>) -> Option<()> {
-        let ssrc = self.terms.ssrc;
+        let (ssrc, credit) = (self.terms.ssrc, self.credit);
         let (kept, mark) = self.find(index)?;
+        if credit == 0 {
+            return None;
+        }
         let again = kept.resent & mark != 0;
         kept.resent |= mark;
         let at = usize::try_from(index - kept.first).ok()?;
@@ -363,24 +367,26 @@ impl Stream {
             stamp: kept.stamp,
             count: kept.count.wrapping_add(low(at as u64)),
         };
-        let copies = if again && !way.transit.is_full() {
-            2
-        } else {
-            1
-        };
-        self.resends.retain(|it| it.index != index);
-        if self.resends.len() >= MAX_RESENDS {
-            self.resends.pop_front();
-        }
-        self.resends.push_back(Resend {
-            index,
-            count: way.transit.upcoming(),
-            copies,
-            lost: 0,
-        });
+        let twice = again && !way.transit.is_full() && credit > 1;
+        let copies = if twice { 2 } else { 1 };
+        self.credit -= copies;
+        let count = way.transit.upcoming();
         for _ in 0..copies {
-            self.credit = self.credit.checked_sub(1)?;
             self.write_again(&fields, &payload, padding, way);
+        }
+        self.resends.retain(|it| it.index != index);
+        let copies = way.transit.upcoming().wrapping_sub(count);
+        // What has no numbers of its own is not heard of.
+        if copies > 0 {
+            if self.resends.len() >= MAX_RESENDS {
+                self.resends.pop_front();
+            }
+            self.resends.push_back(Resend {
+                index,
+                count,
+                copies,
+                lost: 0,
+            });
         }
         Some(())
     }

@@ -220,6 +220,27 @@ async fn what_was_asked_for_before_it_is_reported_is_sent_again_once() {
 }
 
 #[tokio::test]
+async fn what_there_is_no_credit_for_is_as_if_nobody_had_asked() {
+    let (mut far, mut stream, first, now) = reported(terms(Some(2))).await;
+    stream.credit = 0;
+    stream.lost(1, now, &mut far.way());
+    stream.resend(first, 0, now, &mut far.way());
+    assert!(far.came().is_empty() && stream.resends.is_empty());
+    stream.credit = 3;
+    let mut ask = |stream: &mut Stream, first: u16| {
+        stream.resend(first, 0, now, &mut far.way());
+        far.came().len()
+    };
+    assert_eq!(
+        ask(&mut stream, first.wrapping_add(1)),
+        1,
+        "for the first time"
+    );
+    assert_eq!(ask(&mut stream, first.wrapping_add(1)), 2);
+    assert_eq!(ask(&mut stream, first), 0);
+}
+
+#[tokio::test]
 async fn reports_have_nothing_sent_again_where_numbers_do_not_tell_or_room_lacks() {
     let uncounted = Terms {
         count_extension: None,
