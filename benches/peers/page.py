@@ -52,8 +52,9 @@ METHOD = """\
   or six a frame, and 50 a second are of audio. Of 200 viewers 20 go through a whole client (str0m), which decrypts and puts
   frames together: they tell delay and losses of frames. The others join as those do, and from their first keyframe on only
   read RTP's headers, which are in the clear; their connectivity checks and receiver reports go on, and they ask for nothing
-  again, since on loopback nothing is lost. All sockets are read a datagram at a time, so the kernel cuts what was sent as one
-  (GSO) on the server's side, as it does in front of a network card. The first keyframe counts from the POST of the offer.
+  again, since on loopback nothing is lost. Sockets take what was sent in one call in one read (UDP_GRO). Read a
+  datagram at a time, the kernel would cut it on the server's side, as it does in front of a network card that cannot: a
+  call of four datagrams then took some 6 µs instead of 3 here. The first keyframe counts from the POST of the offer.
   Publishers by WHIP send the same H.264, and 128 kbit/s of Opus in packets of 20 ms, which the node codes to AAC whether
   anybody watches or not.
 - Audio's delay is measured where it arrives as it was sent. AAC becomes Opus on its way to WHEP, so there it is not.

@@ -221,6 +221,11 @@ mod tests {
     }
 
     #[test]
+    fn what_fades_below_hearing_is_silence() {
+        assert_eq!([1e-10, -1e-40, -1e-8].map(heard), [0.0, 0.0, -1e-8]);
+    }
+
+    #[test]
     fn an_hour_of_a_fast_or_slow_clock_drifts_by_less_than_20_ms() {
         for off in [-0.002, -0.0003, 0.0, 0.0003, 0.002] {
             for frame in [960.0, 1024.0, 1114.5578] {
