@@ -71,12 +71,27 @@ async function undo({ page, context, args }) {
 
 /** Plays a stream of an app that asks players for a key, which the page does not have. */
 async function watch({ page, args }) {
+    const plays = (from) => page.waitForFunction((from) => {
+        const video = document.querySelector('video');
+        return video.videoWidth && video.currentTime > from;
+    }, from);
+    // WHEP, which the page begins with, is answered when FLV has taken its place on the screen: what
+    // is over by then may not touch what plays.
+    let answer;
+    const playing = new Promise((resolve) => (answer = resolve));
+    let answered;
+    const over = new Promise((resolve) => (answered = resolve));
+    await page.route('**/whep**', async (route) => {
+        if (route.request().method() === 'POST') await playing;
+        await route.continue();
+        answered();
+    });
     await page.goto(`${args.url}/#/streams/studio/show`);
     await page.getByLabel('Protocol').selectOption('ws-flv');
-    await page.waitForFunction(() => {
-        const video = document.querySelector('video');
-        return video.videoWidth && video.currentTime > 1;
-    });
+    await plays(1);
+    answer();
+    await over;
+    await plays(2);
     await page.getByText(/WS-FLV · 640×360/).waitFor();
     const protocols = async () => {
         const { items } = await (await fetch(`${args.url}/api/v1/players?app=studio`)).json();

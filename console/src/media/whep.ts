@@ -21,7 +21,14 @@ export async function playWhep(
   const media = new MediaStream();
   peer.addTransceiver("video", { direction: "recvonly" });
   peer.addTransceiver("audio", { direction: "recvonly" });
+  // Whoever stopped this may be playing something else there by now: loading the element anew would
+  // end that.
+  const leave = () => {
+    peer.close();
+    if (video.srcObject === media) video.srcObject = null;
+  };
   peer.addEventListener("track", ({ track }) => {
+    if (stop.aborted) return;
     media.addTrack(track);
     video.srcObject = media;
     void video.play().catch(() => {});
@@ -35,13 +42,11 @@ export async function playWhep(
       stats: () => meter.read(),
       stop: () => {
         session.end();
-        peer.close();
-        video.srcObject = null;
+        leave();
       },
     };
   } catch (thrown) {
-    peer.close();
-    video.srcObject = null;
+    leave();
     throw thrown;
   }
 }
