@@ -325,6 +325,10 @@ impl Sink for RtmpSink {
         self.socket.try_write_vectored(slices)
     }
 
+    fn prefetch(&self) {
+        self.socket.prefetch();
+    }
+
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_write_ready(cx)
     }

@@ -29,7 +29,7 @@ mod plan;
 mod tally;
 
 pub(crate) use link::{Command, Link};
-use pace::Pace;
+use pace::{Pace, Waiting};
 use plan::{Pending, Plan};
 use tally::Tally;
 
@@ -53,11 +53,15 @@ thread_local! {
 /// How often rates are worked out and slow players looked at.
 const TICK: Duration = Duration::from_secs(1);
 
+/// What a pass reads and writes of a player is here: a line of memory that is looked up elsewhere for
+/// each of thousands of players costs as much as the rest of the work.
 struct Player {
-    seat: Arc<Seat>,
     sink: Box<dyn Sink>,
-    ended: Option<oneshot::Sender<Ended>>,
     cursor: Cursor,
+    /// Its own gate's, as of this many turns of gates on its stream.
+    own: Switches,
+    turns: u64,
+    /// Those and the publisher's.
     switches: Switches,
     /// The rest of a packet that a write cut.
     pending: Option<Pending>,
@@ -68,8 +72,12 @@ struct Player {
     /// Packets before this were there before it joined or opened its gate: no measure of delay.
     backlog: u64,
     seen_frame: bool,
-    counted_bytes: u64,
+    /// Told to its seat at every tick, and at its end.
+    bytes: u64,
+    packets: u64,
     over: Option<End>,
+    seat: Arc<Seat>,
+    ended: Option<oneshot::Sender<Ended>>,
 }
 
 pub(crate) struct Fanout {
@@ -125,13 +133,17 @@ impl Fanout {
             if watch.is_some_and(|until| until <= now) {
                 watch = None;
                 link.watch(false);
-                self.stream.refresh(&mut self.view, &mut self.gate);
-                // Held since it came, not since it was seen.
-                if let Some(oldest) = self.view.get(passed) {
-                    pace.note(link.waiting(), Instant::from_std(oldest.received()));
-                }
             }
-            pace.note(link.waiting(), now);
+            match link.waiting() {
+                // Held since it came, not since it was seen.
+                Waiting::Audio => {
+                    self.stream.refresh(&mut self.view, &mut self.gate);
+                    let oldest = self.view.get(passed);
+                    let since = oldest.map_or(now, |oldest| Instant::from_std(oldest.received()));
+                    pace.note(Waiting::Audio, since);
+                }
+                waiting => pace.note(waiting, now),
+            }
             if let Some(widened) = pace.start(now) {
                 if !widened.is_zero() {
                     let seconds = widened.as_secs_f64();
@@ -222,7 +234,9 @@ impl Fanout {
     }
 
     fn join(&mut self, seat: Arc<Seat>, sink: Box<dyn Sink>, ended: oneshot::Sender<Ended>) {
-        let switches = seat.gate.switches().and(self.gate.switches());
+        let turns = self.stream.turns();
+        let own = seat.gate.switches();
+        let switches = own.and(self.gate.switches());
         let place = self.players.len();
         self.places.insert(seat.origin.connection, place);
         self.look.push(place);
@@ -231,13 +245,16 @@ impl Fanout {
             seat,
             sink,
             ended: Some(ended),
+            own,
+            turns,
             switches,
             pending: None,
             control: Vec::new(),
             blocked: None,
             backlog: self.view.head(),
             seen_frame: false,
-            counted_bytes: 0,
+            bytes: 0,
+            packets: 0,
             over: None,
         });
     }
@@ -294,7 +311,8 @@ impl Fanout {
 
     fn serve_with(&mut self, flat: &mut Vec<u8>, todo: &mut Vec<usize>) {
         let now = Instant::now();
-        todo.retain(|&place| self.prepare(place, now));
+        let (turns, publisher) = (self.stream.turns(), self.gate.switches());
+        todo.retain(|&place| self.prepare(place, now, turns, publisher));
         while let Some(&first) = todo.first() {
             let Some(model) = self.players.get(first) else {
                 return;
@@ -345,15 +363,18 @@ impl Fanout {
     }
 
     /// Whether a player has something to be sent and a socket that takes it.
-    fn prepare(&mut self, place: usize, now: Instant) -> bool {
+    fn prepare(&mut self, place: usize, now: Instant, turns: u64, publisher: Switches) -> bool {
         let Some(player) = self.players.get_mut(place) else {
             return false;
         };
         if player.blocked.is_some() || player.over.is_some() {
             return false;
         }
-        let own = player.seat.gate.switches();
-        let switches = own.and(self.gate.switches());
+        player.sink.prefetch();
+        if player.turns != turns {
+            (player.turns, player.own) = (turns, player.seat.gate.switches());
+        }
+        let switches = player.own.and(publisher);
         if switches != player.switches {
             player.turn(&self.view, switches);
             let gate = if player.seat.gate.since_turn() < self.gate.since_turn() {
@@ -428,6 +449,7 @@ impl Fanout {
             let mut player = self.players.swap_remove(place);
             self.places.remove(&player.seat.origin.connection);
             self.link.remove_player();
+            player.tell_seat();
             if let Some(ended) = player.ended.take() {
                 // Nobody listens when the connection's task is gone, and then nobody need.
                 let _ = ended.send(Ended {
@@ -453,9 +475,8 @@ impl Fanout {
         self.stream.refresh(&mut self.view, &mut self.gate);
         let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
         for player in &mut self.players {
+            let sent = player.tell_seat();
             let seat = &player.seat;
-            let bytes = seat.bytes.load(Ordering::Relaxed);
-            let sent = bytes - std::mem::replace(&mut player.counted_bytes, bytes);
             seat.bitrate
                 .store(sent.saturating_mul(8000) / millis, Ordering::Relaxed);
             let behind = player.cursor.behind(&self.view).as_millis();
@@ -473,6 +494,13 @@ impl Fanout {
 }
 
 impl Player {
+    /// Tells its seat what was sent; how many bytes more than the last time.
+    fn tell_seat(&self) -> u64 {
+        let before = self.seat.bytes.swap(self.bytes, Ordering::Relaxed);
+        self.seat.packets.store(self.packets, Ordering::Relaxed);
+        self.bytes - before
+    }
+
     fn turn(&mut self, view: &View, switches: Switches) {
         self.switches = switches;
         self.cursor.turn(view, switches);

@@ -46,6 +46,10 @@ pub trait Sink: Send + 'static {
     /// [`io::ErrorKind::WouldBlock`] when it takes nothing now; any other ends the player.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Looks up what a write needs, so that it is in the CPU's cache by then: many players' are fetched
+    /// from memory at the same time, where each of their writes would wait for its own.
+    fn prefetch(&self) {}
+
     /// Ready when a write may take something.
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }

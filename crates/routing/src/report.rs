@@ -79,9 +79,9 @@ pub struct PlayerReport {
     pub peer: String,
     /// How long it has been here.
     pub since: Duration,
-    /// Bytes of media sent to it.
+    /// Bytes of media sent to it, as of the last second.
     pub bytes: u64,
-    /// Packets sent to it.
+    /// Packets sent to it, likewise.
     pub packets: u64,
     /// Bits a second, over the last full second.
     pub bitrate: u64,

@@ -260,11 +260,11 @@ impl Router {
 
     /// Turns a switch of a lease's gate, whether or not the stream is there yet.
     pub fn turn(&self, id: &StreamId, lease: &Lease, source: Source, track: Track, closed: bool) {
-        match self.seats.streams.get(id).map(|stream| Arc::clone(&stream)) {
-            Some(stream) => stream.turn_gate(lease.gate(), source, track, closed),
-            None => {
-                lease.gate().turn(source, track, closed);
-            }
+        // In this order: who joins a stream that is not found here reads the gate after this turn.
+        if lease.gate().turn(source, track, closed)
+            && let Some(stream) = self.seats.streams.get(id).map(|stream| Arc::clone(&stream))
+        {
+            stream.has_turned(source, track);
         }
     }
 

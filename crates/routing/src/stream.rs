@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use lockgate_media::sequence::{AudioFormat, VideoFormat};
@@ -56,6 +56,9 @@ pub(crate) struct Stream {
     state: Mutex<State>,
     /// Who sends its packets on.
     audience: Audience,
+    /// How often a switch of a gate has turned that somebody here obeys: gates are looked at when
+    /// this has changed. It changes after them.
+    turns: AtomicU64,
     /// Somebody cannot go on without a keyframe.
     pub(crate) keyframe: Notify,
     /// The publisher hears of that.
@@ -140,6 +143,7 @@ impl Stream {
             born: Instant::now(),
             state: Mutex::new(state),
             audience: Audience::default(),
+            turns: AtomicU64::new(0),
             keyframe: Notify::new(),
             askable: AtomicBool::new(false),
             tasks,
@@ -438,18 +442,24 @@ impl Stream {
     /// Turns a switch for every player.
     pub(crate) fn turn_all(&self, source: Source, track: Track, closed: bool) {
         let gate = Arc::clone(&self.state.lock().gate);
-        self.turn_gate(&gate, source, track, closed);
-    }
-
-    /// Turns a switch of a gate that players of this stream obey.
-    pub(crate) fn turn_gate(&self, gate: &Gate, source: Source, track: Track, closed: bool) {
         if gate.turn(source, track, closed) {
-            self.count_turn(source, track);
-            self.audience.turn();
+            self.has_turned(source, track);
         }
     }
 
+    /// A switch of a gate that players of this stream obey has turned.
+    pub(crate) fn has_turned(&self, source: Source, track: Track) {
+        self.count_turn(source, track);
+        self.audience.turn();
+    }
+
+    /// How often a switch has turned that a player may have to obey.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
+    }
+
     fn count_turn(&self, source: Source, track: Track) {
+        self.turns.fetch_add(1, Ordering::Release);
         self.metrics
             .switches
             .with_label_values(&[source.name(), track.name()])

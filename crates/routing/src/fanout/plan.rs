@@ -2,7 +2,6 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use lockgate_media::{Packet, Slices};
@@ -85,7 +84,8 @@ impl Plan {
         if written == 0 {
             return Ok(false);
         }
-        tally.write(&player.seat, written);
+        tally.write(written);
+        player.bytes += written as u64;
         if written >= total {
             player.cursor = self.end;
             tally.dropped(self.dropped);
@@ -132,8 +132,7 @@ impl Plan {
                 tally.dwell(now.saturating_duration_since(packet.received()));
             }
         }
-        let packets = player.seat.packets.load(Ordering::Relaxed) + sent as u64;
-        player.seat.packets.store(packets, Ordering::Relaxed);
+        player.packets += sent as u64;
     }
 }
 

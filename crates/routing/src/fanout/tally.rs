@@ -54,12 +54,9 @@ impl Tally {
         }
     }
 
-    pub(super) fn write(&mut self, seat: &Seat, bytes: usize) {
+    pub(super) fn write(&mut self, bytes: usize) {
         self.writes += 1;
         self.bytes += bytes as u64;
-        // One task writes a seat's counts, so a load and a store do.
-        let sum = seat.bytes.load(Ordering::Relaxed) + bytes as u64;
-        seat.bytes.store(sum, Ordering::Relaxed);
     }
 
     pub(super) fn packet(&mut self, track: Track) {

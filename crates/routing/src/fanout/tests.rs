@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -13,8 +14,10 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 
 use super::*;
+use crate::admit::Grant;
 use crate::config::Config;
 use crate::id::{Origin, StreamId};
+use crate::lease::Lease;
 use crate::publication::Publication;
 use crate::router::Router;
 use crate::{Player, Source};
@@ -388,6 +391,103 @@ async fn a_switch_acts_at_once_and_opening_shows_the_gop() {
         "MP3 has no silence: it is dropped"
     );
     assert_eq!(scene.counter("lockgate_gate_switches_total"), 3.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_turns_during_a_pass_acts_on_who_is_still_to_be_served() {
+    let mut scene = Scene::new(Config {
+        fanout_tasks: NonZeroUsize::MIN,
+        ..no_hold()
+    });
+    let mut players: Vec<_> = (0..3 * SLICE)
+        .map(|_| {
+            let socket = Socket::default();
+            (scene.join(&socket), socket)
+        })
+        .collect();
+    let lease = Lease::subscription();
+    let grant = Grant {
+        stream: stream(),
+        lease: Some(Arc::clone(&lease)),
+    };
+    let leased = Socket::default();
+    let subscription = scene.router.subscribe(&grant, origin()).unwrap();
+    players.push((
+        subscription.attach(Box::new(leased.clone())),
+        leased.clone(),
+    ));
+    scene.push(Track::Video, 0, KEY);
+    scene.publication.flush();
+    settle().await;
+    let (own, own_socket) = &players[3 * SLICE - 1];
+    let other = &players[3 * SLICE - 2].1;
+    // Who turns, and who gets the frame in whose pass that was.
+    for (timestamp, expected) in [
+        (33, [false, true, true]),
+        (66, [false, false, true]),
+        (99, [false, false, false]),
+    ] {
+        scene.push(Track::Video, timestamp, DELTA);
+        scene.publication.flush();
+        let video = format!("v{timestamp:06}");
+        while !players[0].1.text().contains(&video) {
+            tokio::task::yield_now().await;
+        }
+        match timestamp {
+            33 => own.turn(Source::Subscriber, Track::Video, true),
+            66 => {
+                let (source, track) = (Source::Subscriber, Track::Video);
+                scene.router.turn(&stream(), &lease, source, track, true);
+            }
+            _ => scene.publication.turn(Track::Video, true),
+        }
+        settle().await;
+        let got = [own_socket, &leased, other].map(|socket| socket.text().contains(&video));
+        assert_eq!(got, expected, "{video}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_turns_while_a_player_takes_nothing_acts_once_it_does() {
+    let mut scene = Scene::new(no_hold());
+    let lease = Lease::subscription();
+    let grant = Grant {
+        stream: stream(),
+        lease: Some(Arc::clone(&lease)),
+    };
+    let join = || {
+        let socket = Socket::default();
+        let subscription = scene.router.subscribe(&grant, origin()).unwrap();
+        (subscription.attach(Box::new(socket.clone())), socket)
+    };
+    // The URL's old connection and its new one, as when a network changed.
+    let (old, (new, socket)) = (join(), join());
+    scene.push(Track::Video, 0, KEY);
+    scene.publication.flush();
+    settle().await;
+    socket.0.lock().stuck = true;
+    scene.push(Track::Audio, 1, AUDIO);
+    scene.publication.flush();
+    settle().await;
+    let (source, track) = (Source::Subscriber, Track::Video);
+    scene.router.turn(&stream(), &lease, source, track, true);
+    settle().await;
+    socket.unstick();
+    settle().await;
+    scene.push(Track::Video, 33, DELTA);
+    scene.publication.flush();
+    settle().await;
+    assert!(socket.text().contains("a000001") && !socket.text().contains("v000033"));
+
+    // What is turned by way of the old one is the same gate.
+    scene.router.turn(&stream(), &lease, source, track, false);
+    old.0.turn(Source::Player, Track::Video, true);
+    settle().await;
+    scene.push(Track::Video, 66, DELTA);
+    scene.publication.flush();
+    settle().await;
+    assert!(!socket.text().contains("v000066"));
+    drop(new);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,8 +5,9 @@
 //! the same system calls whichever it is.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -120,9 +121,23 @@ impl Socket {
     /// `WouldBlock` when nothing does, and those of the socket.
     #[inline]
     pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => self.try_write(one),
+        match (slices, self) {
+            // Past the runtime, which would first look up whether it thinks that the socket takes
+            // anything: only if it does not, the runtime has to hear of it.
+            ([one], Self::Tcp(socket)) => match (&*SockRef::from(socket)).write(one) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.try_write(one),
+                done => done,
+            },
+            ([one], _) => self.try_write(one),
             _ => either!(self, socket => socket.try_write_vectored(slices)),
+        }
+    }
+
+    /// Brings what a write needs into the CPU's cache.
+    #[inline]
+    pub fn prefetch(&self) {
+        if let Self::Tcp(socket) = self {
+            std::hint::black_box(socket.as_raw_fd());
         }
     }
 
