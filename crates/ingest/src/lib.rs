@@ -2,6 +2,7 @@
 //!
 //! Ingest knows its protocols and routing, nothing of who plays.
 
+mod gather;
 mod metrics;
 pub mod rtmp;
 pub mod whip;

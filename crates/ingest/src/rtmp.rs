@@ -10,8 +10,9 @@ use lockgate_routing::throttle::Throttles;
 use lockgate_routing::{Admission, Cut, Origin, Publication, PublishError, Router};
 use lockgate_rtmp::connection::Connection;
 use lockgate_rtmp::session::{Event, PublishRequest};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use crate::gather::Gather;
 use crate::metrics::PublishMetrics;
 
 /// The protocol's name in metrics and reports.
@@ -84,6 +85,10 @@ impl Ingest {
         let next = self
             .pump(connection, &mut publication, origin.protocol)
             .await;
+        // What it sends from here on is commands.
+        if let Err(error) = connection.gather(1, Duration::ZERO) {
+            debug!(%error, "the socket is still read a frame at a time");
+        }
         info!(bytes = connection.bytes_in(), "publisher gone");
         next
     }
@@ -123,6 +128,7 @@ impl Ingest {
         idle.tick().await;
         let mut heard = connection.bytes_in();
         let mut cut = pin!(publication.cut());
+        let mut gather = Gather::default();
         loop {
             let event = tokio::select! {
                 // In this order: while packets come, nothing else is looked at.
@@ -139,7 +145,7 @@ impl Ingest {
                 }
             };
             // Everything that one read brought goes into the ring before players are woken.
-            let received = Instant::now();
+            let arrived = connection.arrived();
             let mut event = event;
             loop {
                 match event {
@@ -149,6 +155,7 @@ impl Ingest {
                         payload,
                     })) => {
                         metrics.packet(track, payload.len());
+                        let received = gather.note(track, timestamp, &payload, arrived);
                         if let Err(cut) = publication.push(track, timestamp, payload, received) {
                             return tell(connection, cut);
                         }
@@ -166,9 +173,25 @@ impl Ingest {
                 }
                 event = connection.next().await;
             }
-            publication.flush();
+            if arrived.early {
+                // It has waited for as long as it may.
+                publication.flush_held();
+            } else {
+                publication.flush();
+            }
+            let watched = publication.is_watched();
+            let patience = match watched {
+                true => publication.patience(),
+                // It is not read as it comes anyway.
+                false => Duration::ZERO,
+            };
+            let bytes = gather.bytes(!patience.is_zero());
+            if let Err(error) = connection.gather(bytes, patience) {
+                info!(%error, "publisher's connection failed");
+                return ControlFlow::Break(());
+            }
             if connection.is_drained()
-                && !publication.is_watched()
+                && !watched
                 && let Err(error) = connection.rest(UNWATCHED).await
             {
                 info!(%error, "publisher's connection failed");

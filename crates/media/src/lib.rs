@@ -16,4 +16,4 @@ pub mod silence;
 pub mod tag;
 pub mod vp9;
 
-pub use packet::{Class, Companion, Head, Packet, Slices, Track};
+pub use packet::{Class, Companion, Head, Packet, Slices, Track, classify};

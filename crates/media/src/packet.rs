@@ -277,7 +277,8 @@ impl Packet {
 /// `onMetaData` as an AMF0 string, which starts the payload of a metadata message.
 const ON_META_DATA: &[u8] = b"\x02\x00\x0aonMetaData";
 
-fn classify(track: Track, payload: &[u8]) -> Class {
+/// What kind of packet an FLV tag body is.
+pub fn classify(track: Track, payload: &[u8]) -> Class {
     match track {
         Track::Data if payload.starts_with(ON_META_DATA) => Class::Header(0),
         Track::Data => Class::Notice,

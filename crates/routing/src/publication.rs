@@ -1,7 +1,7 @@
 //! A publisher's hold on a stream. Dropping it starts the grace in which players stay attached.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockgate_media::{Companion, Packet, Track};
@@ -12,6 +12,10 @@ use crate::id::StreamId;
 use crate::lease::Lease;
 use crate::router::Seats;
 use crate::stream::Stream;
+
+/// To more players than this a pass takes so long that sound which comes meanwhile is sent along to
+/// those who are still to be served: it has to be read by then.
+const FEW: usize = 64;
 
 /// Why a publisher lost its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +113,13 @@ impl Publication {
         }
     }
 
+    /// The same where it has been held already.
+    pub fn flush_held(&mut self) {
+        if std::mem::replace(&mut self.waiting, Waiting::Nothing) != Waiting::Nothing {
+            self.stream.wake(true);
+        }
+    }
+
     /// Closes or opens a track for all players: `muteLocal`.
     pub fn turn(&self, track: Track, closed: bool) {
         self.stream.turn_all(Source::Publisher, track, closed);
@@ -124,6 +135,16 @@ impl Publication {
     /// Whether anybody plays the stream.
     pub fn is_watched(&self) -> bool {
         self.stream.is_watched()
+    }
+
+    /// How long sound may wait before it is pushed: as long as the fan-out would hold it, if that is
+    /// all that sends it on, and to so few that reading it costs as much as sending it.
+    pub fn patience(&self) -> Duration {
+        if self.stream.is_tapped() || self.stream.player_count() > FEW {
+            Duration::ZERO
+        } else {
+            self.stream.config.max_hold
+        }
     }
 
     /// Waits until the stream is taken from this publisher. It holds nothing of the publication, so

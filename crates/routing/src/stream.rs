@@ -379,6 +379,11 @@ impl Stream {
         }
     }
 
+    /// Whether a reader is told.
+    pub(crate) fn is_tapped(&self) -> bool {
+        self.audience.is_tapped()
+    }
+
     /// Tells a reader no more.
     pub(crate) fn untap(&self, tap: &Arc<Tap>) {
         self.audience.untap(tap);

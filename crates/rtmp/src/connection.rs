@@ -4,6 +4,7 @@
 //! events at once, so an idle connection holds nothing but incomplete messages.
 
 mod error;
+mod gather;
 mod scratch;
 mod socket;
 #[cfg(test)]
@@ -17,6 +18,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
+
+use gather::Gather;
 
 use crate::chunk::{Limits, Message, Reader};
 use crate::handshake::ServerHandshake;
@@ -64,6 +67,27 @@ impl Default for ConnectionConfig {
     }
 }
 
+/// When a read took what it brought.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// When it was read.
+    pub read: Instant,
+    /// Since when it may have been there: the same, unless bytes are [gathered](Connection::gather).
+    pub since: Instant,
+    /// Whether less had come than bytes are gathered to.
+    pub early: bool,
+}
+
+impl Arrival {
+    fn at(read: Instant) -> Self {
+        Self {
+            read,
+            since: read,
+            early: false,
+        }
+    }
+}
+
 /// A peer after its handshake.
 #[derive(Debug)]
 pub struct Connection {
@@ -81,6 +105,8 @@ pub struct Connection {
     taken_in: usize,
     /// The last read left nothing behind.
     drained: bool,
+    arrived: Arrival,
+    gather: Option<Box<Gather>>,
     /// [`Limits::partial_bytes`] of a publisher.
     partial_bytes: usize,
     write_timeout: Duration,
@@ -116,6 +142,8 @@ impl Connection {
             bytes_in: 0,
             taken_in: 0,
             drained: false,
+            arrived: Arrival::at(Instant::now()),
+            gather: None,
             partial_bytes: config.limits.partial_bytes,
             write_timeout: config.write_timeout,
             write_deadline: None,
@@ -179,10 +207,24 @@ impl Connection {
             }
             self.readable().await?;
             let socket = Arc::clone(&self.socket);
-            let open = scratch::read(&socket, |input| {
+            let early = self.gather.as_mut().is_some_and(|gather| gather.is_over());
+            let read = |buffer: &mut [u8]| match early {
+                true => socket.try_read_early(buffer),
+                false => socket.try_read(buffer),
+            };
+            let open = scratch::read_by(read, |input| {
                 self.take_in(input);
                 !input.is_empty()
             });
+            self.arrived = Arrival::at(Instant::now());
+            if let Some(gather) = &mut self.gather {
+                self.arrived.since = gather.begin(self.arrived.read);
+                self.arrived.early = early;
+            }
+            if early && matches!(open, Ok(None)) {
+                // Nobody sends: what comes next is news.
+                self.gather(1, Duration::ZERO)?;
+            }
             self.over = match open {
                 Ok(open) => open == Some(false),
                 // A player that is ended while packets come to it resets: that is its goodbye.
@@ -200,6 +242,33 @@ impl Connection {
     /// True if nothing is queued and the last read left nothing in the socket.
     pub fn is_drained(&self) -> bool {
         self.drained && !self.has_queued()
+    }
+
+    /// When what is at hand was read.
+    pub fn arrived(&self) -> Arrival {
+        self.arrived
+    }
+
+    /// Lets small messages wait for others, so that one read takes several: from now on it is read
+    /// once `bytes` are there, or `within` the last read. A socket that is no plain TCP one is read
+    /// as before.
+    ///
+    /// What waits is not acknowledged to a peer whose Nagle's algorithm may hold its next message
+    /// back for that.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn gather(&mut self, bytes: usize, within: Duration) -> io::Result<()> {
+        match &mut self.gather {
+            Some(gather) if gather.bytes == bytes => gather.within = within,
+            None if bytes <= 1 => {}
+            _ => {
+                let gathers = self.socket.readable_from(bytes)? && bytes > 1;
+                let begun = self.arrived.read;
+                self.gather = gathers.then(|| Box::new(Gather::new(bytes, within, begun)));
+            }
+        }
+        Ok(())
     }
 
     /// Reads nothing for `time`; a plain TCP socket costs nothing meanwhile. The peer's bytes wait in
@@ -287,7 +356,10 @@ impl Connection {
                 }
             }
         }
-        self.socket.poll_read_ready(cx).map_err(Into::into)
+        match (self.socket.poll_read_ready(cx)?, &mut self.gather) {
+            (Poll::Pending, Some(gather)) => gather.poll_over(cx).map(Ok),
+            (ready, _) => ready.map(Ok),
+        }
     }
 
     /// Writes what can be written now; true if nothing is left.

@@ -239,6 +239,10 @@ async fn audio_waits_for_a_frame_to_go_out_with_but_not_for_long() {
     assert_eq!(socket.0.lock().writes, writes + 1);
     tokio::time::sleep(Duration::from_millis(2)).await;
     assert_eq!(socket.0.lock().writes, writes + 2, "40 ms are the bound");
+    scene.push(Track::Audio, 90, AUDIO);
+    scene.publication.flush_held();
+    settle().await;
+    assert_eq!(socket.0.lock().writes, writes + 3, "it had waited before");
 }
 
 #[tokio::test(start_paused = true)]

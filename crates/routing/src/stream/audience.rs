@@ -66,6 +66,10 @@ impl Audience {
         self.taps.lock().push(Arc::clone(tap));
     }
 
+    pub(super) fn is_tapped(&self) -> bool {
+        !self.taps.lock().is_empty()
+    }
+
     pub(super) fn untap(&self, tap: &Arc<Tap>) {
         self.taps.lock().retain(|other| !Arc::ptr_eq(other, tap));
     }

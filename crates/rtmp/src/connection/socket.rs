@@ -5,15 +5,29 @@
 //! the same system calls whichever it is.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use nix::libc;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::SetUsize;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
+
+/// How many bytes have to be there before the socket counts as readable.
+#[derive(Debug, Clone, Copy)]
+struct ReadableFrom;
+nix::setsockopt_impl!(
+    ReadableFrom,
+    libc::SOL_SOCKET,
+    libc::SO_RCVLOWAT,
+    usize,
+    SetUsize
+);
 
 /// A connected socket.
 #[derive(Debug)]
@@ -107,6 +121,24 @@ impl Socket {
         emptied.map_or(result, Ok)
     }
 
+    /// Reads what is there, whether the runtime knows of it or not: it is told of nothing less than
+    /// [`Self::readable_from`].
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there, and those of the socket.
+    pub(super) fn try_read_early(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        either!(self, socket => (&*SockRef::from(socket)).read(buffer))
+    }
+
+    /// Calls the socket readable once `bytes` are there; `false` where there is no such thing.
+    pub(super) fn readable_from(&self, bytes: usize) -> io::Result<bool> {
+        let Self::Tcp(socket) = self else {
+            return Ok(false);
+        };
+        setsockopt(socket, ReadableFrom, &bytes)?;
+        Ok(true)
+    }
+
     /// Writes what fits.
     ///
     /// # Errors
@@ -124,10 +156,14 @@ impl Socket {
         match (slices, self) {
             // Past the runtime, which would first look up whether it thinks that the socket takes
             // anything: only if it does not, the runtime has to hear of it.
-            ([one], Self::Tcp(socket)) => match (&*SockRef::from(socket)).write(one) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.try_write(one),
-                done => done,
-            },
+            ([one], Self::Tcp(socket)) => {
+                match SockRef::from(socket).send_with_flags(one, libc::MSG_NOSIGNAL) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        socket.try_write(one)
+                    }
+                    done => done,
+                }
+            }
             ([one], _) => self.try_write(one),
             _ => either!(self, socket => socket.try_write_vectored(slices)),
         }

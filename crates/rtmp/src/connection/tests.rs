@@ -476,3 +476,97 @@ async fn what_comes_while_a_connection_rests_is_read_afterwards_and_so_is_its_en
     }
     assert!(connection.next().await.expect("no error").is_none());
 }
+
+/// A connection that publishes.
+async fn publishing(client: TcpStream, server: impl Into<Socket>) -> (TcpStream, Connection) {
+    let (mut client, mut connection) = accept_on(client, server, ConnectionConfig::default()).await;
+    client
+        .write_all(&[connect(), publish()].concat())
+        .await
+        .expect("writes");
+    assert!(matches!(next(&mut connection).await, Event::Connect(_)));
+    connection.session().accept_connect();
+    assert!(matches!(next(&mut connection).await, Event::Publish(_)));
+    connection.session().accept_publish();
+    connection.flush().await.expect("flushes");
+    (client, connection)
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Goes through the runtime's events a few times: whatever it knows by then, it has told.
+async fn round_trips() {
+    let (mut here, mut there) = sockets().await;
+    for _ in 0..5 {
+        here.write_all(b"?").await.expect("writes");
+        there.read_exact(&mut [0]).await.expect("reads");
+    }
+}
+
+#[tokio::test]
+async fn small_messages_are_read_along_with_what_they_are_gathered_for() {
+    let (client, server) = sockets().await;
+    let (mut client, mut connection) = publishing(client, server).await;
+    let size = audio().len();
+    connection.gather(3 * size, LONG).expect("gathers");
+    let send = async {
+        for _ in 0..3 {
+            round_trips().await;
+            client.write_all(&audio()).await.expect("writes");
+        }
+    };
+    let (first, ()) = tokio::join!(next(&mut connection), send);
+    assert!(matches!(first, Event::Media { .. }));
+    assert!(connection.has_queued(), "the first waited for the last");
+    let arrived = connection.arrived();
+    assert!(!arrived.early && arrived.since < arrived.read);
+    for _ in 0..2 {
+        assert!(matches!(next(&mut connection).await, Event::Media { .. }));
+    }
+
+    connection.gather(1, LONG).expect("gathers no more");
+    client.write_all(&audio()).await.expect("writes");
+    assert!(matches!(next(&mut connection).await, Event::Media { .. }));
+    let arrived = connection.arrived();
+    assert_eq!(arrived.since, arrived.read);
+}
+
+#[tokio::test]
+async fn what_is_gathered_waits_no_longer_than_it_may_and_the_end_not_at_all() {
+    let (client, server) = sockets().await;
+    let (mut client, mut connection) = publishing(client, server).await;
+    let within = Duration::from_millis(5);
+    for _ in 0..2 {
+        client.write_all(&audio()).await.expect("writes");
+        connection.gather(1 << 14, within).expect("gathers");
+        assert!(matches!(next(&mut connection).await, Event::Media { .. }));
+        assert!(connection.arrived().early);
+    }
+    // Once nothing came for as long as it may wait, what comes then is read at once.
+    let seldom = async {
+        tokio::time::sleep(2 * within).await;
+        client.write_all(&audio()).await.expect("writes");
+    };
+    let (first, ()) = tokio::join!(next(&mut connection), seldom);
+    assert!(matches!(first, Event::Media { .. }));
+    assert!(!connection.arrived().early);
+
+    connection.gather(1 << 14, LONG).expect("gathers");
+    let last = async {
+        client.write_all(&audio()).await.expect("writes");
+        client.shutdown().await.expect("shuts down");
+    };
+    let (first, ()) = tokio::join!(next(&mut connection), last);
+    assert!(matches!(first, Event::Media { .. }));
+    assert!(connection.next().await.expect("no error").is_none());
+}
+
+#[tokio::test]
+async fn a_socket_that_cannot_gather_is_read_as_it_comes() {
+    let (client, server) = UnixStream::pair().expect("a pair");
+    let (mut client, mut connection) = accept_on(client, server, ConnectionConfig::default()).await;
+    connection.gather(1 << 14, LONG).expect("does nothing");
+    client.write_all(&connect()).await.expect("writes");
+    assert!(matches!(next(&mut connection).await, Event::Connect(_)));
+    assert!(!connection.arrived().early);
+}
