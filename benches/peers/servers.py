@@ -217,6 +217,9 @@ class Xiu(Server):
     def install(self):
         if not (HOME / "xiu/bin/xiu").exists():
             say("  building xiu, which takes minutes")
+            # For the C library that it brings along.
+            if not shutil.which("cmake"):
+                as_root("apt-get", "install", "-y", "cmake")
             call("cargo", "install", "xiu", "--version", XIU, "--locked", "--root", HOME / "xiu")
 
     def version(self):
