@@ -198,7 +198,7 @@ pub(super) struct Player {
     age_seconds: f64,
     /// Bytes sent to it.
     bytes: u64,
-    /// Packets sent to it.
+    /// Packets sent to it, as of the last second.
     packets: u64,
     /// Its rate of late.
     bits_per_second: u64,
