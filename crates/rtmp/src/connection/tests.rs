@@ -479,6 +479,8 @@ async fn what_comes_while_a_connection_rests_is_read_afterwards_and_so_is_its_en
 
 /// A connection that publishes.
 async fn publishing(client: TcpStream, server: impl Into<Socket>) -> (TcpStream, Connection) {
+    // What is not read may not be acknowledged: Nagle's algorithm would wait for that.
+    client.set_nodelay(true).expect("sets");
     let (mut client, mut connection) = accept_on(client, server, ConnectionConfig::default()).await;
     client
         .write_all(&[connect(), publish()].concat())
@@ -535,16 +537,17 @@ async fn small_messages_are_read_along_with_what_they_are_gathered_for() {
 async fn what_is_gathered_waits_no_longer_than_it_may_and_the_end_not_at_all() {
     let (client, server) = sockets().await;
     let (mut client, mut connection) = publishing(client, server).await;
-    let within = Duration::from_millis(5);
+    // From here on time passes when nothing else happens.
+    tokio::time::pause();
     for _ in 0..2 {
+        connection.gather(1 << 14, LONG).expect("gathers");
         client.write_all(&audio()).await.expect("writes");
-        connection.gather(1 << 14, within).expect("gathers");
         assert!(matches!(next(&mut connection).await, Event::Media { .. }));
         assert!(connection.arrived().early);
     }
     // Once nothing came for as long as it may wait, what comes then is read at once.
     let seldom = async {
-        tokio::time::sleep(2 * within).await;
+        tokio::time::sleep(2 * LONG).await;
         client.write_all(&audio()).await.expect("writes");
     };
     let (first, ()) = tokio::join!(next(&mut connection), seldom);
@@ -558,6 +561,7 @@ async fn what_is_gathered_waits_no_longer_than_it_may_and_the_end_not_at_all() {
     };
     let (first, ()) = tokio::join!(next(&mut connection), last);
     assert!(matches!(first, Event::Media { .. }));
+    assert!(!connection.arrived().early);
     assert!(connection.next().await.expect("no error").is_none());
 }
 
