@@ -454,16 +454,7 @@ async fn one_end_of_a_local_pair_is_served_like_tcp() {
 
 #[tokio::test]
 async fn what_comes_while_a_connection_rests_is_read_afterwards_and_so_is_its_end() {
-    let (mut client, mut connection) = accept(ConnectionConfig::default()).await;
-    client
-        .write_all(&[connect(), publish()].concat())
-        .await
-        .expect("writes");
-    assert!(matches!(next(&mut connection).await, Event::Connect(_)));
-    connection.session().accept_connect();
-    assert!(matches!(next(&mut connection).await, Event::Publish(_)));
-    connection.session().accept_publish();
-    connection.flush().await.expect("flushes");
+    let (mut client, mut connection) = publishing().await;
     let meanwhile = async {
         client.write_all(&audio()).await.expect("writes");
         client.write_all(&audio()).await.expect("writes");
@@ -478,7 +469,8 @@ async fn what_comes_while_a_connection_rests_is_read_afterwards_and_so_is_its_en
 }
 
 /// A connection that publishes.
-async fn publishing(client: TcpStream, server: impl Into<Socket>) -> (TcpStream, Connection) {
+async fn publishing() -> (TcpStream, Connection) {
+    let (client, server) = sockets().await;
     // What is not read may not be acknowledged: Nagle's algorithm would wait for that.
     client.set_nodelay(true).expect("sets");
     let (mut client, mut connection) = accept_on(client, server, ConnectionConfig::default()).await;
@@ -507,8 +499,7 @@ async fn round_trips() {
 
 #[tokio::test]
 async fn small_messages_are_read_along_with_what_they_are_gathered_for() {
-    let (client, server) = sockets().await;
-    let (mut client, mut connection) = publishing(client, server).await;
+    let (mut client, mut connection) = publishing().await;
     let size = audio().len();
     connection.gather(3 * size, LONG).expect("gathers");
     let send = async {
@@ -535,8 +526,7 @@ async fn small_messages_are_read_along_with_what_they_are_gathered_for() {
 
 #[tokio::test]
 async fn what_is_gathered_waits_no_longer_than_it_may_and_the_end_not_at_all() {
-    let (client, server) = sockets().await;
-    let (mut client, mut connection) = publishing(client, server).await;
+    let (mut client, mut connection) = publishing().await;
     // From here on time passes when nothing else happens.
     tokio::time::pause();
     for _ in 0..2 {
