@@ -1,8 +1,8 @@
 //! From how many bytes on a publisher's socket is worth reading.
 //!
-//! Audio may wait for the video frame that it goes out with, so it need not be read before that: a
-//! wake-up and a read for each packet cost more than relaying it. The socket is read once it holds as
-//! much as the smallest of the last video packets, which audio alone does not come to.
+//! Audio may wait for the video frame that it goes out with, so it need not cost a wake-up and a read
+//! of its own before that. The socket is read once it holds as much as the smallest of the last video
+//! packets, which one packet of audio alone does not come to.
 //!
 //! Invariant: no video packet waits for that, but one smaller than all of the last ones, and that one
 //! no longer than audio may. What is not read is not acknowledged, and a publisher with Nagle's
