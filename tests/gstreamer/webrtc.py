@@ -4,8 +4,8 @@
     webrtc.py play URL VIDEO FRAMES PEM      until FRAMES pictures and some sound have been decoded
     webrtc.py publish URL VIDEO SECONDS PEM  a picture of bars and a tone
 
-VIDEO is the codec: H264, H265 or VP9. PEM is a file with a certificate and its key. The last line on
-stdout is JSON: what was seen or sent.
+VIDEO is the codec: H264, H265 or VP9. PEM is a file with a certificate and its key. stdout is JSON: what
+was seen or sent. stderr has the states of the connection as they come, and what libraries complain about.
 """
 
 import hashlib
@@ -126,7 +126,7 @@ class Client:
     def on_state(self, rtc, _):
         state = rtc.get_property("connection-state").value_nick
         self.seen["state"] = state
-        print(state, flush=True)
+        print("state:", state, file=sys.stderr, flush=True)
         if state == "connected" and self.role == "publish":
             GLib.timeout_add_seconds(self.goal, self.stop)
         if state in ("failed", "closed"):
@@ -197,4 +197,4 @@ for _ in range(4):
     seen = Client(*sys.argv[1:]).run()
     if seen.get("state") != "failed":
         break
-print(json.dumps(seen), flush=True)
+print(json.dumps(seen))

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::child::{self, Running};
+use crate::child::{self, Finished, Running};
 use crate::node::PATIENCE;
 use crate::tools;
 
@@ -25,7 +25,7 @@ pub struct Seen {
 /// It threw, took too long, or something that it needs is not installed.
 pub fn run(scenario: &str, args: &Value) -> Result<Seen> {
     let finished = child::run(command(scenario, args)?, PATIENCE)?;
-    read(&finished.text()).with_context(|| finished.stderr.clone())
+    read(&finished)
 }
 
 /// Starts a scenario, which the test then waits for with [`finish`].
@@ -41,8 +41,7 @@ pub fn start(scenario: &str, args: &Value) -> Result<Running> {
 /// # Errors
 /// It threw, or took too long.
 pub fn finish(running: Running) -> Result<Seen> {
-    let finished = running.wait_with_deadline(PATIENCE)?.success()?;
-    read(&finished.text())
+    read(&running.wait_with_deadline(PATIENCE)?.success()?)
 }
 
 fn command(scenario: &str, args: &Value) -> Result<Command> {
@@ -55,7 +54,8 @@ fn command(scenario: &str, args: &Value) -> Result<Command> {
     Ok(command)
 }
 
-fn read(stdout: &str) -> Result<Seen> {
-    let last = stdout.lines().last().context("the scenario said nothing")?;
-    serde_json::from_str(last).with_context(|| stdout.to_owned())
+fn read(finished: &Finished) -> Result<Seen> {
+    let output = finished.output();
+    let last = output.lines().last().context("the scenario said nothing")?;
+    serde_json::from_str(last).with_context(|| finished.text())
 }

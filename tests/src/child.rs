@@ -205,6 +205,11 @@ impl Finished {
         Ok(self)
     }
 
+    /// What it wrote to stdout: what a client answers, where warnings on stderr are none of it.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
     /// Everything that it wrote, as far as it was kept.
     pub fn text(&self) -> String {
         format!("{}{}", String::from_utf8_lossy(&self.stdout), self.stderr)

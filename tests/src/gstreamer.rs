@@ -55,7 +55,7 @@ impl Client {
     /// # Errors
     /// It never can.
     pub fn wait_connected(&self) -> Result<()> {
-        self.running.wait_for_stdout("connected", PATIENCE)
+        self.running.wait_for_stderr("state: connected", PATIENCE)
     }
 
     /// Waits for its end: what it saw or sent.
@@ -64,8 +64,6 @@ impl Client {
     /// It failed, or took too long.
     pub fn finish(self) -> Result<Value> {
         let finished = self.running.wait_with_deadline(PATIENCE)?.success()?;
-        let text = finished.text();
-        let last = text.lines().last().context("it said nothing")?;
-        serde_json::from_str(last).with_context(|| finished.stderr.clone())
+        serde_json::from_str(&finished.output()).with_context(|| finished.text())
     }
 }

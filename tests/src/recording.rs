@@ -146,7 +146,7 @@ impl Recorded {
         probe.args(["-count_frames", "-select_streams", "v"]);
         probe.args(["-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"]);
         probe.arg(&self.file);
-        let count = child::run(probe, PATIENCE)?.text();
+        let count = child::run(probe, PATIENCE)?.success()?.output();
         let pictures = self.frames(Kind::Video).len();
         ensure!(
             count.trim() == pictures.to_string(),

@@ -189,7 +189,7 @@ fn vp9_and_av1_that_a_page_publishes_decode_by_rtmp_and_show_in_another_page() -
             .arg(node.url(codec));
         pull.args(["-frames:v", "20", "-f", "framecrc", "-"]);
         let pulled = child::run(pull, PATIENCE)?.success()?;
-        let frames = pulled.text();
+        let frames = pulled.output();
         let frames = frames.lines().filter(|line| line.starts_with("0,"));
         assert_eq!(frames.count(), 20, "{}", pulled.stderr);
         let last = watched(&node, codec)?;

@@ -142,7 +142,7 @@ fn players_that_join_late_get_a_picture_that_decodes() -> Result<()> {
         "stream=codec_name,width,height,sample_rate",
     ]);
     probe.args(["-of", "csv=p=0"]).arg(node.url("late"));
-    let streams = child::run(probe, PATIENCE)?.success()?.text();
+    let streams = child::run(probe, PATIENCE)?.success()?.output();
     assert_eq!(
         streams.trim().lines().collect::<Vec<_>>(),
         ["h264,640,360", "aac,44100"]

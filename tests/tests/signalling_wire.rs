@@ -298,7 +298,7 @@ fn every_character_of_a_channel_name_works_with_ffmpeg_and_librtmp() -> Result<(
         "csv=p=0",
         &pull,
     ]);
-    let streams = child::run(probe, PATIENCE)?.success()?.text();
+    let streams = child::run(probe, PATIENCE)?.success()?.output();
     assert_eq!(streams.trim().lines().collect::<Vec<_>>(), ["h264", "aac"]);
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("dump.flv");

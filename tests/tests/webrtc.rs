@@ -158,7 +158,7 @@ fn what_a_page_publishes_plays_by_rtmp_as_h264_and_aac_in_sync() -> Result<()> {
             "json",
         ])
         .arg(node.url("cam"));
-    let probed = child::run(command, PATIENCE)?.success()?.text();
+    let probed = child::run(command, PATIENCE)?.success()?.output();
     let probed: Value = serde_json::from_str(&probed)?;
     let stream = |kind: &str| {
         let streams = probed["streams"].as_array().unwrap();
@@ -358,7 +358,7 @@ fn post(url: &str, kind: &str, body: &str) -> Result<(u32, Value)> {
         .args(["-s", "-w", "\n%{http_code}", "-X", "POST", "-H"])
         .arg(format!("Content-Type: {kind}"))
         .args(["--data-binary", body, url]);
-    let text = child::run(command, PATIENCE)?.success()?.text();
+    let text = child::run(command, PATIENCE)?.success()?.output();
     let (body, status) = text.rsplit_once('\n').context("no status")?;
     Ok((
         status.trim().parse()?,
@@ -450,7 +450,7 @@ fn a_session_that_nobody_connects_to_ends_by_delete_and_leaves_nothing() -> Resu
         ])
         .arg(offer("H264/90000", "recvonly"))
         .arg(whep(&node, "a"));
-    let text = child::run(command, PATIENCE)?.success()?.text();
+    let text = child::run(command, PATIENCE)?.success()?.output();
     let header = |name: &str| {
         let lines = text.lines().map(str::trim);
         lines

@@ -181,7 +181,7 @@ fn what_the_crate_publishes_plays_by_rtmp_as_it_was_and_with_aac() -> Result<()>
     probe
         .args(["-show_streams", "-of", "json"])
         .arg(node.url("cam"));
-    let probed: Value = serde_json::from_str(&child::run(probe, PATIENCE)?.success()?.text())?;
+    let probed: Value = serde_json::from_str(&child::run(probe, PATIENCE)?.success()?.output())?;
     let stream = |kind: &str| {
         let streams = probed["streams"].as_array();
         let mut streams = streams.into_iter().flatten();
