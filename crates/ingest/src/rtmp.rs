@@ -10,6 +10,7 @@ use lockgate_routing::throttle::Throttles;
 use lockgate_routing::{Admission, Cut, Origin, Publication, PublishError, Router};
 use lockgate_rtmp::connection::Connection;
 use lockgate_rtmp::session::{Event, PublishRequest};
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::gather::Gather;
@@ -21,6 +22,8 @@ pub const PROTOCOL: &str = "rtmp";
 /// What comes within this time is read in one go while nobody plays the stream: reading costs by the
 /// read, and who joins meanwhile starts at the GOP's keyframe anyway.
 const UNWATCHED: Duration = Duration::from_millis(50);
+/// As much as is read sooner, in bytes: half of what one read takes.
+const BATCH: usize = 32 << 10;
 
 /// Takes publishers in.
 pub struct Ingest {
@@ -182,20 +185,20 @@ impl Ingest {
             let watched = publication.is_watched();
             let patience = match watched {
                 true => publication.patience(),
-                // It is not read as it comes anyway.
                 false => Duration::ZERO,
             };
             let bytes = gather.bytes(!patience.is_zero());
-            if let Err(error) = connection.gather(bytes, patience) {
-                info!(%error, "publisher's connection failed");
-                return ControlFlow::Break(());
-            }
-            if connection.is_drained()
-                && !watched
-                && let Err(error) = connection.rest(UNWATCHED).await
-            {
-                info!(%error, "publisher's connection failed");
-                return ControlFlow::Break(());
+            let gathered = match watched {
+                true => connection.gather(bytes, patience),
+                false => connection.gather(BATCH, UNWATCHED),
+            };
+            match gathered {
+                Ok(gathers) if gathers || watched || !connection.is_drained() => {}
+                Ok(_) => sleep(UNWATCHED).await,
+                Err(error) => {
+                    info!(%error, "publisher's connection failed");
+                    return ControlFlow::Break(());
+                }
             }
         }
     }

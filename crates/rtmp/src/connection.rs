@@ -250,15 +250,15 @@ impl Connection {
     }
 
     /// Lets small messages wait for others, so that one read takes several: from now on it is read
-    /// once `bytes` are there, or `within` the last read. A socket that is no plain TCP one is read
-    /// as before.
+    /// once `bytes` are there, or `within` the last read. `false` for one byte, and for a socket that
+    /// is no plain TCP one: it is read as it comes.
     ///
     /// What waits is not acknowledged to a peer whose Nagle's algorithm may hold its next message
     /// back for that.
     ///
     /// # Errors
     /// Those of the socket.
-    pub fn gather(&mut self, bytes: usize, within: Duration) -> io::Result<()> {
+    pub fn gather(&mut self, bytes: usize, within: Duration) -> io::Result<bool> {
         match &mut self.gather {
             Some(gather) if gather.bytes == bytes => gather.within = within,
             None if bytes <= 1 => {}
@@ -268,17 +268,7 @@ impl Connection {
                 self.gather = gathers.then(|| Box::new(Gather::new(bytes, within, begun)));
             }
         }
-        Ok(())
-    }
-
-    /// Reads nothing for `time`; a plain TCP socket costs nothing meanwhile. The peer's bytes wait in
-    /// the kernel. Not cancel-safe: the connection is over when this does not end.
-    pub async fn rest(&mut self, time: Duration) -> io::Result<()> {
-        match Arc::get_mut(&mut self.socket) {
-            Some(socket @ Socket::Tcp(_)) => socket.rest(time).await?,
-            _ => tokio::time::sleep(time).await,
-        }
-        Ok(())
+        Ok(self.gather.is_some())
     }
 
     /// Writes all replies that wait, within the write timeout.

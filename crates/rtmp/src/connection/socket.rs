@@ -9,7 +9,6 @@ use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use nix::libc;
 use nix::sys::socket::setsockopt;
@@ -36,8 +35,6 @@ pub enum Socket {
     Tcp(TcpStream),
     /// To a task that speaks to the peer.
     Unix(UnixStream),
-    /// Its owner has it; whoever asks meanwhile is told that there is no connection.
-    Away,
 }
 
 impl From<TcpStream> for Socket {
@@ -58,7 +55,6 @@ macro_rules! either {
         match $self {
             Self::Tcp($socket) => $call,
             Self::Unix($socket) => $call,
-            Self::Away => Err(io::ErrorKind::NotConnected.into()),
         }
     };
 }
@@ -86,7 +82,6 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.poll_write_ready(cx),
             Self::Unix(socket) => socket.poll_write_ready(cx),
-            Self::Away => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -95,7 +90,6 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.poll_read_ready(cx),
             Self::Unix(socket) => socket.poll_read_ready(cx),
-            Self::Away => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -187,28 +181,14 @@ impl Socket {
             // Linux doubles what is asked for, to make up for its bookkeeping.
             Self::Unix(socket) => SockRef::from(socket)
                 .set_send_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX) / 2),
-            Self::Away => Err(io::ErrorKind::NotConnected.into()),
         }
-    }
-
-    /// Keeps the socket from the runtime for `time`: what comes meanwhile waits in the kernel and
-    /// wakes nobody, where it would otherwise wake the runtime once a packet. Not cancel-safe: the
-    /// socket is gone with the future.
-    pub(super) async fn rest(&mut self, time: Duration) -> io::Result<()> {
-        let Self::Tcp(socket) = std::mem::replace(self, Self::Away) else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let socket = socket.into_std()?;
-        tokio::time::sleep(time).await;
-        *self = Self::Tcp(TcpStream::from_std(socket)?);
-        Ok(())
     }
 
     /// Turns Nagle's algorithm off where there is one.
     pub(super) fn send_at_once(&self) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_nodelay(true),
-            Self::Unix(_) | Self::Away => Ok(()),
+            Self::Unix(_) => Ok(()),
         }
     }
 
