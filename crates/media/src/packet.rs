@@ -54,9 +54,9 @@ pub enum Class {
 /// further chunk of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
-    bytes: [u8; Self::FIRST + Self::REST],
-    first: u8,
-    rest: u8,
+    first: [u8; Self::FIRST],
+    rest: [u8; Self::REST],
+    lengths: [u8; 2],
 }
 
 impl Head {
@@ -68,36 +68,36 @@ impl Head {
     /// Keeps up to 16 bytes of `first` and 5 of `rest`; what is longer is a bug of the caller
     /// and is cut.
     pub fn new(first: &[u8], rest: &[u8]) -> Self {
-        let mut head = Self {
-            bytes: [0; Self::FIRST + Self::REST],
-            first: 0,
-            rest: 0,
-        };
         debug_assert!(first.len() <= Self::FIRST && rest.len() <= Self::REST);
-        for (to, from) in head.bytes.iter_mut().zip(first) {
-            *to = *from;
-            head.first += 1;
+        let ((first, first_length), (rest, rest_length)) = (padded(first), padded(rest));
+        Self {
+            first,
+            rest,
+            lengths: [first_length, rest_length],
         }
-        for (to, from) in head.bytes.iter_mut().skip(Self::FIRST).zip(rest) {
-            *to = *from;
-            head.rest += 1;
-        }
-        head
     }
 
     /// What stands before the payload.
     pub fn first(&self) -> &[u8] {
-        self.bytes
-            .get(..usize::from(self.first))
-            .unwrap_or_default()
+        let [first, _] = self.lengths;
+        self.first.get(..usize::from(first)).unwrap_or(&self.first)
     }
 
     /// What stands before each further chunk.
     pub fn rest(&self) -> &[u8] {
-        self.bytes
-            .get(Self::FIRST..Self::FIRST + usize::from(self.rest))
-            .unwrap_or_default()
+        let [_, rest] = self.lengths;
+        self.rest.get(..usize::from(rest)).unwrap_or(&self.rest)
     }
+}
+
+/// `bytes` at the beginning of an array, and how many they are.
+fn padded<const N: usize>(bytes: &[u8]) -> ([u8; N], u8) {
+    let mut array = [0; N];
+    let length = bytes.len().min(N);
+    if let (Some(to), Some(from)) = (array.get_mut(..length), bytes.get(..length)) {
+        to.copy_from_slice(from);
+    }
+    (array, u8::try_from(length).unwrap_or_default())
 }
 
 /// Sound as its publisher sent it, kept beside a packet of the same sound in another codec.

@@ -16,56 +16,23 @@ const EXTENDED: u32 = 0x00ff_ffff;
 const LONGEST: usize = 0x00ff_ffff;
 /// The one message stream of a connection.
 const STREAM_ID: u32 = 1;
-/// A first header at its longest.
-const FIRST: usize = 16;
-/// A further header at its longest.
-const REST: usize = 5;
-
-/// A header of up to `N` bytes.
-struct Bytes<const N: usize> {
-    bytes: [u8; N],
-    length: usize,
-}
-
-impl<const N: usize> Bytes<N> {
-    fn new(parts: [&[u8]; 3]) -> Self {
-        let mut bytes = [0; N];
-        let mut length = 0;
-        for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
-            *to = *from;
-            length += 1;
-        }
-        Self { bytes, length }
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-}
-
 /// The header before a message and the one before each further chunk of it.
-fn headers(
-    csid: u8,
-    timestamp: u32,
-    kind: u8,
-    stream_id: u32,
-    length: usize,
-) -> (Bytes<FIRST>, Bytes<REST>) {
-    let extension = timestamp.to_be_bytes();
-    let extension: &[u8] = if timestamp >= EXTENDED {
-        &extension
-    } else {
-        &[]
-    };
+fn headers(csid: u8, timestamp: u32, kind: u8, stream_id: u32, length: usize) -> Head {
+    let [e3, e2, e1, e0] = timestamp.to_be_bytes();
     let [_, t2, t1, t0] = timestamp.min(EXTENDED).to_be_bytes();
     let [.., l2, l1, l0] = length.to_be_bytes();
     let [s0, s1, s2, s3] = stream_id.to_le_bytes();
-    let fields = [t2, t1, t0, l2, l1, l0, kind, s0, s1, s2, s3];
     let csid = csid & 0x3f;
-    (
-        Bytes::new([&[csid], &fields, extension]),
-        Bytes::new([&[0xc0 | csid], extension, &[]]),
-    )
+    let first = [
+        csid, t2, t1, t0, l2, l1, l0, kind, s0, s1, s2, s3, e3, e2, e1, e0,
+    ];
+    let rest = [0xc0 | csid, e3, e2, e1, e0];
+    if timestamp >= EXTENDED {
+        Head::new(&first, &rest)
+    } else {
+        let ([first @ .., _, _, _, _], [rest, ..]) = (&first, &rest);
+        Head::new(first, std::slice::from_ref(rest))
+    }
 }
 
 /// Appends one message. `csid` is 2 to 63; `timestamp` in milliseconds; `payload` is cut at
@@ -81,12 +48,12 @@ pub fn write_message(
 ) {
     debug_assert!((2..64).contains(&csid));
     let payload = payload.get(..LONGEST).unwrap_or(payload);
-    let (first, rest) = headers(csid, timestamp, kind, stream_id, payload.len());
-    out.extend_from_slice(first.as_slice());
+    let head = headers(csid, timestamp, kind, stream_id, payload.len());
+    out.extend_from_slice(head.first());
     let mut chunks = payload.chunks(chunk_size.max(1));
     out.extend_from_slice(chunks.next().unwrap_or_default());
     for chunk in chunks {
-        out.extend_from_slice(rest.as_slice());
+        out.extend_from_slice(head.rest());
         out.extend_from_slice(chunk);
     }
 }
@@ -126,6 +93,5 @@ fn head(packet: &Packet) -> Head {
         reason = "RTMP timestamps wrap at 32 bits"
     )]
     let timestamp = packet.timestamp() as u32;
-    let (first, rest) = headers(csid, timestamp, kind, STREAM_ID, payload(packet).len());
-    Head::new(first.as_slice(), rest.as_slice())
+    headers(csid, timestamp, kind, STREAM_ID, payload(packet).len())
 }
