@@ -171,23 +171,25 @@ impl Cursor {
     /// oldest packet held when even that is gone.
     pub fn catch_up(&mut self, view: &View, skip_after: Duration) -> Skips {
         let mut skips = Skips::default();
-        let late = self.behind(view) > skip_after;
-        if self.video < view.first() || late {
-            match view.newest_key() {
-                Some(key) if key > self.video && self.picture != Picture::Shut => {
-                    skips.video = true;
-                    self.jump_to(view, key, self.video);
-                }
-                _ if self.video < view.first() => {
-                    let unseen = std::mem::replace(&mut self.video, view.first());
-                    if self.picture == Picture::Flowing {
-                        skips.video = true;
-                        self.picture = Picture::AwaitKey;
-                    }
-                    self.owe(view, |track| track == Track::Video, unseen);
-                }
-                _ => {}
+        let lost = self.video < view.first();
+        match view.newest_key() {
+            Some(key)
+                if key > self.video
+                    && self.picture != Picture::Shut
+                    && (lost || self.behind(view) > skip_after) =>
+            {
+                skips.video = true;
+                self.jump_to(view, key, self.video);
             }
+            _ if lost => {
+                let unseen = std::mem::replace(&mut self.video, view.first());
+                if self.picture == Picture::Flowing {
+                    skips.video = true;
+                    self.picture = Picture::AwaitKey;
+                }
+                self.owe(view, |track| track == Track::Video, unseen);
+            }
+            _ => {}
         }
         if self.audio < view.first() {
             skips.audio = true;
