@@ -330,11 +330,11 @@ impl Stream {
             Track::Audio => state.audio.and_then(|format| format.silence()),
             Track::Video | Track::Data => None,
         };
-        self.count_ring(&state.ring, -1);
+        let before = [state.ring.bytes(), state.ring.len()];
         state
             .ring
             .push(Arc::new(packet.at(time).with_silence(silence)));
-        self.count_ring(&state.ring, 1);
+        self.count_ring(before, [state.ring.bytes(), state.ring.len()]);
         let began = is_frame && !state.began;
         state.began |= is_frame;
         let lease = if began { state.lease.clone() } else { None };
@@ -345,10 +345,14 @@ impl Stream {
         true
     }
 
-    fn count_ring(&self, ring: &Ring, sign: i64) {
-        let count = |held: usize| sign * i64::try_from(held).unwrap_or(i64::MAX);
-        self.metrics.ring_bytes.add(count(ring.bytes()));
-        self.metrics.ring_packets.add(count(ring.len()));
+    /// Counts what all rings hold, which all of them write to, where it has changed.
+    fn count_ring(&self, before: [usize; 2], after: [usize; 2]) {
+        let gauges = [&self.metrics.ring_bytes, &self.metrics.ring_packets];
+        for (gauge, (before, after)) in gauges.into_iter().zip(before.into_iter().zip(after)) {
+            if before != after {
+                gauge.add(after.cast_signed() as i64 - before.cast_signed() as i64);
+            }
+        }
     }
 
     /// Brings a fan-out task's view up to date.
