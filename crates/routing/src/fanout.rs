@@ -150,9 +150,9 @@ impl Fanout {
                     self.stream.metrics.hold_widened.observe(seconds);
                 }
                 link.begin_pass();
+                let started = now;
                 let busy;
-                (passed, busy) = self.pass().await;
-                let started = std::mem::replace(&mut now, Instant::now());
+                (passed, now, busy) = self.pass(started).await;
                 pace.passed(started, now, busy);
                 let hold = self.stream.config.max_hold;
                 watch = (!hold.is_zero()).then_some(started + hold);
@@ -224,7 +224,7 @@ impl Fanout {
                 Command::EndAll(why) => {
                     // The last packets may not have been sent yet.
                     let mut all = (0..self.players.len()).collect();
-                    self.serve(&mut all);
+                    self.serve(&mut all, Instant::now());
                     for place in 0..self.players.len() {
                         self.over(place, why());
                     }
@@ -268,12 +268,12 @@ impl Fanout {
         }
     }
 
-    /// Serves every player, a slice at a time; up to where in the ring all of them were, and how long
-    /// it took without what others did between slices.
-    async fn pass(&mut self) -> (u64, Duration) {
-        let (mut from, mut seen, mut busy) = (0, None, Duration::ZERO);
+    /// Serves every player, a slice at a time; up to where in the ring all of them were, when it was
+    /// done, and how long it took without what others did between slices.
+    async fn pass(&mut self, started: Instant) -> (u64, Instant, Duration) {
+        let (mut from, mut seen) = (0, None);
+        let (mut begun, mut busy) = (started, Duration::ZERO);
         loop {
-            let begun = Instant::now();
             // Looked at anew for each slice: who comes later gets what came meanwhile.
             self.stream.refresh(&mut self.view, &mut self.gate);
             let seen = *seen.get_or_insert(self.view.head());
@@ -281,14 +281,16 @@ impl Fanout {
             let mut todo: Vec<usize> = std::mem::take(&mut self.tally.todo);
             todo.clear();
             todo.extend(from..to);
-            self.serve(&mut todo);
+            self.serve(&mut todo, begun);
             self.tally.todo = todo;
             from = to;
-            busy += begun.elapsed();
+            let ended = Instant::now();
+            busy += ended - begun;
             if from >= self.players.len() {
-                return (seen, busy);
+                return (seen, ended, busy);
             }
             tokio::task::yield_now().await;
+            begun = Instant::now();
         }
     }
 
@@ -299,18 +301,17 @@ impl Fanout {
         }
         self.stream.refresh(&mut self.view, &mut self.gate);
         let mut todo = std::mem::take(&mut self.look);
-        self.serve(&mut todo);
+        self.serve(&mut todo, Instant::now());
         todo.clear();
         self.look = todo;
     }
 
     /// Writes to the players at `todo` until each has everything or takes nothing more.
-    fn serve(&mut self, todo: &mut Vec<usize>) {
-        FLAT.with_borrow_mut(|flat| self.serve_with(flat, todo));
+    fn serve(&mut self, todo: &mut Vec<usize>, now: Instant) {
+        FLAT.with_borrow_mut(|flat| self.serve_with(flat, todo, now));
     }
 
-    fn serve_with(&mut self, flat: &mut Vec<u8>, todo: &mut Vec<usize>) {
-        let now = Instant::now();
+    fn serve_with(&mut self, flat: &mut Vec<u8>, todo: &mut Vec<usize>, now: Instant) {
         let (turns, publisher) = (self.stream.turns(), self.gate.switches());
         todo.retain(|&place| self.prepare(place, now, turns, publisher));
         while let Some(&first) = todo.first() {
@@ -359,7 +360,6 @@ impl Fanout {
                 }
             });
         }
-        self.tally.publish(&self.stream.metrics);
     }
 
     /// Whether a player has something to be sent and a socket that takes it.
@@ -433,6 +433,7 @@ impl Fanout {
         if !std::mem::take(&mut self.deaths) {
             return;
         }
+        self.tally.publish(&self.stream.metrics);
         let mut place = 0;
         while let Some(player) = self.players.get_mut(place) {
             let Some(why) = player.over.take() else {
@@ -470,8 +471,9 @@ impl Fanout {
         }
     }
 
-    /// Once a second: rates, delays, and players that have taken nothing for too long.
+    /// Once a second: counts, rates, delays, and players that have taken nothing for too long.
     fn tick(&mut self, passed: Duration) {
+        self.tally.publish(&self.stream.metrics);
         self.stream.refresh(&mut self.view, &mut self.gate);
         let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
         for player in &mut self.players {

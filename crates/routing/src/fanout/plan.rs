@@ -25,20 +25,25 @@ const MAX_SLICES: usize = 1024;
 /// The next packets from one cursor, with the cursor after each.
 pub(super) struct Plan {
     items: SmallVec<[Item; 8]>,
+    made: Instant,
     end: Cursor,
     dropped: Dropped,
 }
 
 struct Item {
     step: Step,
+    /// Seconds for which it had been here when the plan was made.
+    dwelt: f64,
     after: Cursor,
     dropped: Dropped,
 }
 
 impl Plan {
     pub(super) fn new(view: &View, cursor: Cursor, switches: Switches, muted: MutedAudio) -> Self {
+        let made = Instant::now();
         let mut plan = Self {
             items: SmallVec::new(),
+            made,
             end: cursor,
             dropped: Dropped::default(),
         };
@@ -48,8 +53,10 @@ impl Plan {
                 break;
             };
             bytes += step.packet.payload().len();
+            let dwelt = made.saturating_duration_since(step.packet.received());
             plan.items.push(Item {
                 step,
+                dwelt: dwelt.as_secs_f64(),
                 after: plan.end,
                 dropped: plan.dropped,
             });
@@ -119,17 +126,16 @@ impl Plan {
 
     /// Counts the first `sent` packets, and their dwell where the player was waiting for them.
     fn count(&self, sent: usize, player: &mut Player, tally: &mut Tally) {
-        let mut now = None;
+        let passed = self.made.elapsed().as_secs_f64();
         for item in self.items.iter().take(sent) {
             let packet = &item.step.packet;
             tally.packet(packet.track());
-            if packet.is_frame() && !player.seen_frame {
+            if !player.seen_frame && packet.is_frame() {
                 player.seen_frame = true;
                 tally.first_frame(player.seat.joined.elapsed());
             }
             if item.step.seq.is_some_and(|seq| seq >= player.backlog) {
-                let now = *now.get_or_insert_with(Instant::now);
-                tally.dwell(now.saturating_duration_since(packet.received()));
+                tally.dwell(item.dwelt + passed);
             }
         }
         player.packets += sent as u64;

@@ -1,4 +1,5 @@
-//! Counts of one fan-out task, kept in plain numbers and published once a pass.
+//! Counts of one fan-out task, kept in plain numbers: what all of a node's tasks write to costs each of
+//! them the others' writes. Published once a second, and whenever a player has ended.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -68,8 +69,9 @@ impl Tally {
         } += 1;
     }
 
-    pub(super) fn dwell(&mut self, dwell: Duration) {
-        self.dwell.observe(dwell.as_secs_f64());
+    /// In seconds.
+    pub(super) fn dwell(&mut self, dwell: f64) {
+        self.dwell.observe(dwell);
     }
 
     pub(super) fn first_frame(&mut self, took: Duration) {
