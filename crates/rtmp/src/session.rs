@@ -139,17 +139,21 @@ impl Session {
             payload,
             ..
         } = message;
-        let media = |track| {
-            let wanted = self.stage == Stage::Publishing && !payload.is_empty();
-            wanted.then(|| Event::Media {
-                track,
-                timestamp,
-                payload: payload.clone(),
-            })
-        };
         match kind {
-            kind::AUDIO => Ok(media(Track::Audio)),
-            kind::VIDEO => Ok(media(Track::Video)),
+            kind::AUDIO | kind::VIDEO => {
+                let track = if kind == kind::AUDIO {
+                    Track::Audio
+                } else {
+                    Track::Video
+                };
+                let wanted = self.stage == Stage::Publishing && !payload.is_empty();
+                // Moved, not cloned: its first clone would allocate for their count.
+                Ok(wanted.then_some(Event::Media {
+                    track,
+                    timestamp,
+                    payload,
+                }))
+            }
             kind::DATA | kind::DATA_AMF3 if self.stage == Stage::Publishing => {
                 let payload = data::read(payload, kind == kind::DATA_AMF3);
                 Ok(payload.map(|payload| Event::Media {
