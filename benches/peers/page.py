@@ -65,6 +65,13 @@ METHOD = """\
 """
 
 
+DWELL = """\
+How long packets stayed in the node, `lockgate_node_dwell_seconds` of `/metrics`, beside their delay as players saw it, of
+video and audio together. The metric's buckets end at 1, 2.5, 5, 7.5, 10, 15, 20, 30 and 50 ms, and are evened out in between;
+it counts a packet from being read to its write, while delay has the way to the node and to the player as well.
+"""
+
+
 def machine():
     model = "unknown processor"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -138,6 +145,25 @@ def all_figures(results):
         ]
         parts.append(f"### {scenario.title}\n\n{table(head, rows)}")
     return "\n".join(parts)
+
+
+def dwelt(results):
+    """How long packets stayed in the node by its own metrics, beside what players saw."""
+    rows = []
+    for name, scenario in SCENARIOS.items():
+        # By WebRTC players see RTP packets and frames, the node counts packets of its ring.
+        if scenario.play not in ("rtmp", "flv") or name == "capacity":
+            continue
+        for server in results.servers(name):
+            values = [
+                figure(results, name, server, lambda report: (report.get(of) or {}).get(percentile), "{:.2f} ms")
+                for of in ("dwell_ms", "delay_ms")
+                for percentile in ("p50", "p99")
+            ]
+            if values[0] != "–":
+                rows.append([scenario.title, server, *values])
+    head = ["work", "server", "dwell p50", "p99", "delay p50", "p99"]
+    return f"## By the node's own account\n\n{DWELL}\n{table(head, rows)}" if rows else ""
 
 
 # What is compared to find what somebody else does better; less is better in all of it.
@@ -232,6 +258,7 @@ def write(raw, out):
         drawn,
         "## All figures\n",
         (all_figures(results) + failures(raw)) or "None.\n",
+        dwelt(results),
         f"## What we lose\n\nWhere Lockgate with its defaults was behind by more than 2 %:\n\n{losses(results)}\n",
         METHOD,
         "What each run reported is in [benchmarks/results.json](benchmarks/results.json).\n",

@@ -134,7 +134,8 @@ class Bench:
             load = [
                 *("taskset", "-c", load_cores, TARGET / "release/lockgate-loadgen"),
                 *("--preset", scenario.preset, "--quiet", "--json", "-"),
-                *("--pid", running.pid, "--api", f"127.0.0.1:{running.http}"),
+                *("--pid", running.pid),
+                *(["--api", f"127.0.0.1:{running.http}"] if isinstance(server, Lockgate) else []),
                 *(["--spin"] if scenario.spin else []),
                 *self.scaled(scenario.preset),
                 *(["--play", running.url(scenario.play)] if scenario.play else []),

@@ -106,6 +106,31 @@ fn players_by_http_and_by_websocket_get_every_frame() -> Result<()> {
 }
 
 #[test]
+fn the_node_is_asked_how_long_packets_stayed_in_it() -> Result<()> {
+    let _alone = alone();
+    let node = TestNode::start()?;
+    let mut load = load(&node, Protocol::Rtmp, Protocol::Rtmp);
+    load.api = Some(node.addresses().http);
+    // The node publishes its counts once a second.
+    let report = lockgate_loadgen::run(&load, |progress| {
+        if progress.measuring && progress.fewest_frames >= 4 * FRAMES {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    check(&report);
+    let dwell = report.dwell_ms.unwrap();
+    assert!(dwell.count > 0 && dwell.p99 > 0.0, "{report}");
+    let both = report.video_delay_ms.count + report.audio_delay_ms.count;
+    assert_eq!(report.delay_ms.count, both, "{report}");
+    load.api = Some(node.addresses().rtmp);
+    let error = format!("{:#}", run(&load).unwrap_err());
+    assert!(error.contains("asking the node for its metrics"), "{error}");
+    node.join()
+}
+
+#[test]
 fn viewers_of_what_is_published_by_rtmp_tell_its_delay_and_leave_at_once() -> Result<()> {
     let _alone = alone();
     let node = TestNode::start()?;

@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::fs;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +27,8 @@ use crate::target::Target;
 
 /// Bad usage (`EX_USAGE` of sysexits).
 const EXIT_USAGE: u8 = 64;
+/// Where a node listens for HTTP by default.
+const DEFAULT_API: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
 
 /// Files that are open beside the connections.
 const SPARE_FILES: usize = 16;
@@ -59,6 +61,8 @@ Examples:
 
 How to read the report:
   delay           from a frame's sending to a player's reading all of it, both in this process
+  in the node     from a packet's being read to its being written to a player, by the node's own
+                  account, of video and audio together; asked for by --api
   first keyframe  from a player's connecting to its first keyframe
   behind          players that got less than 90 % of the bytes that the one in the middle got
   us a message    the server's CPU time over the audio and video messages that players got; by WHEP it is
@@ -133,9 +137,10 @@ pub(crate) struct Cli {
     /// The same for the video of other players.
     #[arg(long, value_name = "PERCENT", default_value_t = 0)]
     mute_video: u8,
-    /// Where the node's API is, for mutes.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    api: SocketAddr,
+    /// Where a Lockgate node listens for HTTP: the report then has how long packets stayed in it by its
+    /// own account. Mutes ask 127.0.0.1:8080 if this is not given.
+    #[arg(long, value_name = "ADDRESS")]
+    api: Option<SocketAddr>,
     /// After the measured time, bring so many percent more players and measure again, and so on
     /// until p99 of video's delay reaches --ramp-p99 or somebody loses something.
     #[arg(long, value_name = "PERCENT")]
@@ -191,7 +196,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 impl Cli {
     pub(crate) fn load(&self) -> Load {
         let mutes = Mutes {
-            api: self.api,
+            api: self.api.unwrap_or(DEFAULT_API),
             audio: self.mute_audio,
             video: self.mute_video,
         };
@@ -220,6 +225,7 @@ impl Cli {
                 gop: self.gop,
                 audio_bitrate: self.audio_bitrate * 1000,
             },
+            api: self.api,
             server: self.pid,
             play: self.play.clone(),
             ..Load::new(self.url.clone())

@@ -33,6 +33,15 @@ impl Histogram {
         self.max = self.max.max(micros);
     }
 
+    /// Counts what another has counted too.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (bucket, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *bucket += more;
+        }
+        self.count += other.count;
+        self.max = self.max.max(other.max);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.buckets.fill(0);
         (self.count, self.max) = (0, 0);

@@ -9,6 +9,7 @@ pub mod cli;
 mod client;
 mod clip;
 mod clock;
+mod dwell;
 mod flv;
 mod habit;
 mod histogram;
@@ -36,6 +37,7 @@ mod usage;
 mod viewer;
 
 pub use clip::Clip;
+pub use dwell::Dwell;
 pub use load::{Load, LoadError, Ramp};
 pub use mutes::Mutes;
 pub use report::{Late, Progress, Report, Server, Spread, Step};

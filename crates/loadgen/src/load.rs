@@ -1,5 +1,6 @@
 //! What a run is to do.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct Load {
     pub shape: Shape,
     /// What they send instead, if it is something recorded.
     pub clip: Option<Arc<Clip>>,
+    /// The node's HTTP listener, to ask how long packets stayed in it.
+    pub api: Option<SocketAddr>,
     /// The server's process, to read its CPU time and memory; on this machine, of course.
     pub server: Option<u32>,
 }
@@ -135,6 +138,7 @@ impl Load {
             spin: false,
             shape: Shape::default(),
             clip: None,
+            api: None,
             server: None,
         }
     }

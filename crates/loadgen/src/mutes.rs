@@ -65,11 +65,6 @@ pub(crate) fn mute(mutes: &Mutes) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What to say of a thread that panicked.
-pub(crate) fn gave_up() -> anyhow::Error {
-    anyhow::anyhow!("the thread that asks gave up")
-}
-
 impl Mutes {
     /// What is muted of each player in turn, spread evenly.
     fn tracks(self) -> impl Iterator<Item = Option<&'static str>> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::dwell::Dwell;
 use crate::histogram::Histogram;
 use crate::load::Load;
 use crate::tally::Tally;
@@ -96,6 +97,10 @@ pub struct Report {
     /// The distribution of video's delay: percentiles, and the milliseconds that such a share of
     /// frames does not pass.
     pub video_delay_curve: Vec<(f64, f64)>,
+    /// The same of both together.
+    pub delay_ms: Spread,
+    /// How long packets stayed in the node, of video and audio together, when it was to be asked.
+    pub dwell_ms: Option<Dwell>,
     /// From connecting to the first keyframe.
     pub first_frame_ms: Spread,
     /// Video frames that judges never got.
@@ -252,6 +257,8 @@ impl Report {
             rss_kib,
             rss_kib_per_player: grown / counts.playing.max(1) as f64,
         });
+        let mut delay = tally.video_delay.clone();
+        delay.add(&tally.audio_delay);
         Self {
             url: load.target.to_string(),
             play_url: load.played().to_string(),
@@ -267,6 +274,8 @@ impl Report {
             video_delay_ms: Spread::of(&tally.video_delay),
             video_delay_curve: curve(&tally.video_delay),
             audio_delay_ms: Spread::of(&tally.audio_delay),
+            delay_ms: Spread::of(&delay),
+            dwell_ms: None,
             first_frame_ms: Spread::of(&tally.first_frame),
             video_lost: tally.lost_video,
             audio_lost: tally.lost_audio,

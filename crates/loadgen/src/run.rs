@@ -14,6 +14,7 @@ use mio::{Events, Poll};
 use str0m::config::DtlsCert;
 
 use crate::clock::Clock;
+use crate::dwell::Buckets;
 use crate::habit::Habit;
 use crate::load::{Load, Ramp};
 use crate::mutes;
@@ -164,21 +165,39 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         self.go_on(PATIENCE, |run| run.waiting == 0)
     }
 
-    /// Mutes players through the node's API. Asked from a thread of its own, because whoever waits
-    /// for an answer reads no media meanwhile.
+    /// Mutes players through the node's API.
     fn mute(&mut self) -> anyhow::Result<()> {
-        let Some(mutes) = self.load.mutes else {
-            return Ok(());
-        };
+        match self.load.mutes {
+            Some(mutes) => self.ask(move || mutes::mute(&mutes).context("muting players")),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the node something, from a thread of its own: whoever waits for an answer reads no media
+    /// meanwhile.
+    fn ask<T: Send>(
+        &mut self,
+        question: impl FnOnce() -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<T> {
         std::thread::scope(|scope| {
-            let asking = scope.spawn(move || mutes::mute(&mutes));
+            let asking = scope.spawn(question);
             self.go_on(PATIENCE, |_| asking.is_finished())?;
-            let asked = asking.join().unwrap_or_else(|_| Err(mutes::gave_up()));
-            asked.context("muting players")
+            let gave_up = |_| Err(anyhow::anyhow!("the thread that asks gave up"));
+            asking.join().unwrap_or_else(gave_up)
         })
     }
 
+    /// How long packets have stayed in the node until now, where it is to be asked.
+    fn dwelt(&mut self) -> anyhow::Result<Option<Buckets>> {
+        let Some(api) = self.load.api else {
+            return Ok(None);
+        };
+        let asked = self.ask(move || Buckets::ask(api));
+        asked.context("asking the node for its metrics").map(Some)
+    }
+
     fn measure(&mut self) -> anyhow::Result<Report> {
+        let dwelt = self.dwelt()?;
         self.tally.begin();
         for player in self.players.iter_mut().flatten() {
             player.begin();
@@ -186,7 +205,11 @@ impl<'a, W: FnMut(&Progress) -> ControlFlow<()>> Run<'a, W> {
         (self.late, self.idle) = (Duration::ZERO, Duration::ZERO);
         self.begun = Some(self.begin());
         self.go_on(self.load.duration, |_| false)?;
-        Ok(self.report())
+        let mut report = self.report();
+        if let (Some(after), Some(before)) = (self.dwelt()?, dwelt) {
+            report.dwell_ms = Some(after.since(&before));
+        }
+        Ok(report)
     }
 
     /// Brings more players step by step, until delay passes the bound or somebody loses something.

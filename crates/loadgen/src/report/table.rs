@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::dwell::Dwell;
+
 use super::{Late, Progress, Report, Spread};
 
 impl fmt::Display for Progress {
@@ -63,6 +65,12 @@ impl fmt::Display for Report {
         line("measured", format!("{:.1} s", self.seconds))?;
         line("video delay", spread(self.video_delay_ms))?;
         line("audio delay", spread(self.audio_delay_ms))?;
+        if let Some(dwell) = self.dwell_ms {
+            line("delay of both", spread(self.delay_ms))?;
+            let Dwell { count, p50, p99 } = dwell;
+            let value = format!("p50 {p50:.2}  p99 {p99:.2} ms  ({count} packets)");
+            line("in the node", value)?;
+        }
         line("first keyframe", spread(self.first_frame_ms))?;
         let mut lost = format!("{} video, {} audio", self.video_lost, self.audio_lost);
         if self.unit == "packet" {
