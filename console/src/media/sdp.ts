@@ -7,8 +7,9 @@ const ANSWER_MS = 15_000;
 /** From the answer to media that may flow. */
 const CONNECT_MS = 10_000;
 
-/** A session at the node: what ends it. */
+/** A session at the node. */
 export interface Session {
+  /** Ends it, and closes the connection once the node knows: a connection that closes ends it too. */
   end(): void;
 }
 
@@ -16,8 +17,32 @@ export interface Session {
 export const endpoint = (app: string, name: string, kind: "whip" | "whep", query = ""): string =>
   `/${encodeURIComponent(app)}/${encodeURIComponent(name)}/${kind}${query && `?${query}`}`;
 
-/** Offers what the connection is set up for, and waits until it is connected. */
+/** Offers what the connection is set up for, and waits until it is connected; closes it if it never is. */
 export async function negotiate(peer: RTCPeerConnection, url: string, stop: AbortSignal): Promise<Session> {
+  let location: URL | undefined;
+  const session: Session = {
+    end: () => {
+      if (!location) return peer.close();
+      // Also while the page is being closed.
+      const asked = fetch(location, { method: "DELETE", keepalive: true, signal: AbortSignal.timeout(ANSWER_MS) });
+      void asked.catch(() => {}).then(() => peer.close());
+    },
+  };
+  try {
+    const answer = await ask(peer, url, stop);
+    const path = answer.headers.get("location");
+    location = path ? new URL(path, answer.url) : undefined;
+    stop.throwIfAborted();
+    await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    await connected(peer, stop);
+    return session;
+  } catch (thrown) {
+    session.end();
+    throw thrown;
+  }
+}
+
+async function ask(peer: RTCPeerConnection, url: string, stop: AbortSignal): Promise<Response> {
   await peer.setLocalDescription(await peer.createOffer());
   const headers = { "content-type": "application/sdp", accept: "application/sdp" };
   const body = peer.localDescription?.sdp ?? "";
@@ -30,22 +55,7 @@ export async function negotiate(peer: RTCPeerConnection, url: string, stop: Abor
     throw new ApiError(0, "no_answer", String((cause as Error).message));
   }
   if (!answer.ok) throw await errorOf(answer);
-  const location = answer.headers.get("location");
-  const session: Session = {
-    end: () => {
-      // Also while the page is being closed.
-      if (location) void fetch(new URL(location, answer.url), { method: "DELETE", keepalive: true }).catch(() => {});
-    },
-  };
-  try {
-    stop.throwIfAborted();
-    await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
-    await connected(peer, stop);
-    return session;
-  } catch (thrown) {
-    session.end();
-    throw thrown;
-  }
+  return answer;
 }
 
 function connected(peer: RTCPeerConnection, stop: AbortSignal): Promise<void> {
@@ -65,12 +75,12 @@ function connected(peer: RTCPeerConnection, stop: AbortSignal): Promise<void> {
   });
 }
 
-/** Calls back once, when a connection that stood is over, and not by this side. */
-export function onOver(peer: RTCPeerConnection, over: () => void): void {
+/** Calls back once, when a connection that stood is over before it was stopped. */
+export function onOver(peer: RTCPeerConnection, stop: AbortSignal, over: () => void): void {
   const look = () => {
     if (peer.connectionState !== "failed" && peer.connectionState !== "closed") return;
     peer.removeEventListener("connectionstatechange", look);
-    over();
+    if (!stop.aborted) over();
   };
   peer.addEventListener("connectionstatechange", look);
 }

@@ -24,7 +24,6 @@ export async function playWhep(
   // Whoever stopped this may be playing something else there by now: loading the element anew would
   // end that.
   const leave = () => {
-    peer.close();
     if (video.srcObject === media) video.srcObject = null;
   };
   peer.addEventListener("track", ({ track }) => {
@@ -35,7 +34,7 @@ export async function playWhep(
   });
   try {
     const session = await negotiate(peer, url, stop);
-    onOver(peer, over);
+    onOver(peer, stop, over);
     const meter = new RtcMeter(peer, "inbound-rtp");
     return {
       protocol: "whep",

@@ -19,26 +19,15 @@ export async function publishWhip(
   over: () => void,
 ): Promise<Publishing> {
   const peer = new RTCPeerConnection();
-  try {
-    for (const track of media.getTracks()) {
-      const sendEncodings = track.kind === "video" ? [{ maxBitrate }] : [];
-      const transceiver = peer.addTransceiver(track, { direction: "sendonly", streams: [media], sendEncodings });
-      if (track.kind === "video") preferH264(transceiver);
-    }
-    const session = await negotiate(peer, url, stop);
-    onOver(peer, over);
-    const meter = new RtcMeter(peer, "outbound-rtp");
-    return {
-      stats: () => meter.read(),
-      stop: () => {
-        session.end();
-        peer.close();
-      },
-    };
-  } catch (thrown) {
-    peer.close();
-    throw thrown;
+  for (const track of media.getTracks()) {
+    const sendEncodings = track.kind === "video" ? [{ maxBitrate }] : [];
+    const transceiver = peer.addTransceiver(track, { direction: "sendonly", streams: [media], sendEncodings });
+    if (track.kind === "video") preferH264(transceiver);
   }
+  const session = await negotiate(peer, url, stop);
+  onOver(peer, stop, over);
+  const meter = new RtcMeter(peer, "outbound-rtp");
+  return { stats: () => meter.read(), stop: session.end };
 }
 
 function preferH264(transceiver: RTCRtpTransceiver): void {
