@@ -64,6 +64,8 @@ impl Client {
     /// It failed, or took too long.
     pub fn finish(self) -> Result<Value> {
         let finished = self.running.wait_with_deadline(PATIENCE)?.success()?;
-        serde_json::from_str(&finished.output()).with_context(|| finished.text())
+        let output = finished.output();
+        let last = output.lines().last().context("it said nothing")?;
+        serde_json::from_str(last).with_context(|| finished.text())
     }
 }

@@ -94,7 +94,7 @@ fn relay(mut ffmpeg: Command, clip: Clip) -> Result<()> {
         }
     };
     for (way, running, file) in fetching {
-        let version = running.wait_with_deadline(PATIENCE)?.success()?.text();
+        let version = running.wait_with_deadline(PATIENCE)?.success()?.output();
         ensure!((version == "2") == (way == "https/2"), "{way}: {version}");
         compare(way, flv::read_flv(&file)?)?;
     }
@@ -151,7 +151,7 @@ fn the_header_says_what_the_stream_has() -> Result<()> {
         let mut probe = tools::ffprobe()?;
         probe.args(["-show_entries", "stream=codec_type", "-of", "csv=p=0"]);
         probe.arg(node.flv(name));
-        let told = child::run(probe, PATIENCE)?.text();
+        let told = child::run(probe, PATIENCE)?.output();
         assert_eq!(told.trim(), streams, "{name}");
     }
     Ok(())

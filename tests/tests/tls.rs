@@ -133,7 +133,7 @@ fn curl_gets_the_same_over_https_and_trusts_nobody_else() -> Result<()> {
     // By HTTP/2 as well; there too a page of another name (DNS rebinding) needs the token.
     let mut curl = authority.curl(&https(&node, "/api/v1/streams")?)?;
     curl.args(["--http2", "--write-out", "%{http_version}"]);
-    let answer = child::run(curl, PATIENCE)?.text();
+    let answer = child::run(curl, PATIENCE)?.output();
     ensure!(answer.ends_with("}2"), "{answer}");
     let port = node.addresses().https.context("HTTPS")?.port();
     let rebound = format!("https://evil.example:{port}/api/v1/streams");
