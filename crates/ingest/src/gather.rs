@@ -9,6 +9,8 @@
 //! algorithm on keeps a frame back for that: so the first frames that are gathered are compared with
 //! those before, and where they come later, it is left at reading what comes as it comes.
 
+use std::time::Duration;
+
 use lockgate_media::{Class, Track, classify};
 use lockgate_rtmp::connection::Arrival;
 use tokio::time::Instant;
@@ -22,6 +24,11 @@ const LATER_US: i64 = 3_000;
 const JUMP_US: i64 = 10_000_000;
 /// Most bytes to gather: the kernel holds them.
 const MOST: usize = 16 << 10;
+/// What comes within this time is read in one go while nobody plays the stream: reading costs by the
+/// read, and who joins meanwhile starts at the GOP's keyframe anyway.
+const UNWATCHED: Duration = Duration::from_millis(50);
+/// As much as is read sooner then, in bytes: half of what one read takes.
+const BATCH: usize = 32 << 10;
 
 const UNSEEN: Sizes = Sizes {
     video: usize::MAX,
@@ -66,6 +73,8 @@ pub(crate) struct Gather {
     left: u32,
     trial: Trial,
     gathering: bool,
+    /// Nobody plays the stream.
+    batched: bool,
 }
 
 impl Default for Gather {
@@ -75,6 +84,7 @@ impl Default for Gather {
             left: WINDOW,
             trial: Trial::Settling,
             gathering: false,
+            batched: false,
         }
     }
 }
@@ -96,17 +106,26 @@ impl Gather {
         } else if track == Track::Audio {
             sizes.audio = sizes.audio.max(payload.len());
         }
-        // Audio may have lain there since the last read, and so may video that nobody waited for.
-        if is_video && !arrived.early {
+        // Audio may have lain there since the last read, and so may video that nobody waited for. For
+        // what nobody was there to wait for it is no measure.
+        if self.batched || is_video && !arrived.early {
             arrived.read.into_std()
         } else {
             arrived.since.into_std()
         }
     }
 
+    /// How many bytes are to be there before the socket is read, or for how long less may wait.
+    /// `patience` is how long audio may, if anybody plays the stream.
+    pub(crate) fn next(&mut self, patience: Option<Duration>) -> (usize, Duration) {
+        let bytes = self.bytes(patience.is_some_and(|patience| !patience.is_zero()));
+        self.batched = patience.is_none();
+        patience.map_or((BATCH, UNWATCHED), |patience| (bytes, patience))
+    }
+
     /// How many bytes are to be there before the socket is read; 1, which is any, where nothing
     /// `may` wait, and where it would be no use or did harm.
-    pub(crate) fn bytes(&mut self, may: bool) -> usize {
+    fn bytes(&mut self, may: bool) -> usize {
         let [now, before] = self.sizes;
         let (video, audio) = (now.video.min(before.video), now.audio.max(before.audio));
         let tried = matches!(self.trial, Trial::Gathered(..) | Trial::Passed);
@@ -188,7 +207,6 @@ fn is_frame(payload: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const KEYFRAME: u8 = 0x17;
     const HEADER: &[u8] = &[0x17, 0, 0, 0, 0];
@@ -350,5 +368,28 @@ mod tests {
         arrived.early = true;
         assert_eq!(note(Track::Video, &frame, arrived), since.into_std());
         assert_eq!(publisher.gather.bytes(true), 900);
+    }
+
+    #[test]
+    fn what_nobody_plays_is_read_in_batches_and_counts_as_received_when_it_is_read() {
+        let mut publisher = Publisher::new();
+        publisher.send(3 * WINDOW);
+        let gather = &mut publisher.gather;
+        assert_eq!(gather.next(None), (BATCH, UNWATCHED));
+        let since = publisher.epoch;
+        let arrived = Arrival {
+            read: since + UNWATCHED,
+            since,
+            early: true,
+        };
+        let mut note = |track| gather.note(track, 7680, &[0x27, 1, 0, 0, 0], arrived);
+        let read = arrived.read.into_std();
+        assert_eq!([note(Track::Audio), note(Track::Video)], [read, read]);
+        // Who has come by then waits for it from now on.
+        let hold = Duration::from_millis(40);
+        assert_eq!(gather.next(Some(hold)), (1, hold));
+        assert_eq!(gather.next(Some(Duration::ZERO)).0, 1);
+        let since = since.into_std();
+        assert_eq!(gather.note(Track::Audio, 7680, &[0xaf, 1], arrived), since);
     }
 }

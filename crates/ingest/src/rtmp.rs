@@ -19,12 +19,6 @@ use crate::metrics::PublishMetrics;
 /// The protocol's name in metrics and reports.
 pub const PROTOCOL: &str = "rtmp";
 
-/// What comes within this time is read in one go while nobody plays the stream: reading costs by the
-/// read, and who joins meanwhile starts at the GOP's keyframe anyway.
-const UNWATCHED: Duration = Duration::from_millis(50);
-/// As much as is read sooner, in bytes: half of what one read takes.
-const BATCH: usize = 32 << 10;
-
 /// Takes publishers in.
 pub struct Ingest {
     router: Arc<Router>,
@@ -182,19 +176,12 @@ impl Ingest {
             } else {
                 publication.flush();
             }
-            let watched = publication.is_watched();
-            let patience = match watched {
-                true => publication.patience(),
-                false => Duration::ZERO,
-            };
-            let bytes = gather.bytes(!patience.is_zero());
-            let gathered = match watched {
-                true => connection.gather(bytes, patience),
-                false => connection.gather(BATCH, UNWATCHED),
-            };
-            match gathered {
-                Ok(gathers) if gathers || watched || !connection.is_drained() => {}
-                Ok(_) => sleep(UNWATCHED).await,
+            let patience = publication.is_watched().then(|| publication.patience());
+            let (bytes, within) = gather.next(patience);
+            match connection.gather(bytes, within) {
+                // What cannot gather is not read meanwhile.
+                Ok(false) if patience.is_none() && connection.is_drained() => sleep(within).await,
+                Ok(_) => {}
                 Err(error) => {
                     info!(%error, "publisher's connection failed");
                     return ControlFlow::Break(());
