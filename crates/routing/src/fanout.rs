@@ -50,6 +50,8 @@ thread_local! {
     static FLAT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How often counts reach the metrics: a page that asks every two seconds still tells rates by them.
+const PUBLISH: Duration = Duration::from_millis(100);
 /// How often rates are worked out and slow players looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -120,7 +122,7 @@ impl Fanout {
         let mut now = Instant::now();
         let mut timer = Box::pin(sleep_until(now + TICK));
         let mut pace = Pace::new(self.stream.config.max_hold, now);
-        let mut last_tick = now;
+        let (mut last_tick, mut published) = (now, now);
         // Until when nobody needs to say that audio came, and what the last pass did not see.
         let (mut watch, mut passed) = (None, 0);
         loop {
@@ -129,6 +131,10 @@ impl Fanout {
             if now >= last_tick + TICK {
                 self.tick(now - last_tick);
                 last_tick = now;
+            }
+            if now >= published + PUBLISH {
+                self.tally.publish(&self.stream.metrics);
+                published = now;
             }
             if watch.is_some_and(|until| until <= now) {
                 watch = None;
@@ -471,9 +477,8 @@ impl Fanout {
         }
     }
 
-    /// Once a second: counts, rates, delays, and players that have taken nothing for too long.
+    /// Once a second: rates, delays, and players that have taken nothing for too long.
     fn tick(&mut self, passed: Duration) {
-        self.tally.publish(&self.stream.metrics);
         self.stream.refresh(&mut self.view, &mut self.gate);
         let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
         for player in &mut self.players {

@@ -1,5 +1,5 @@
 //! Counts of one fan-out task, kept in plain numbers: what all of a node's tasks write to costs each of
-//! them the others' writes. Published once a second, and whenever a player has ended.
+//! them the others' writes. Published ten times a second, and whenever a player has ended.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -16,6 +16,7 @@ const EXTENDED: u32 = 0x00ff_ffff;
 const LONGEST: usize = 0x00ff_ffff;
 /// The one message stream of a connection.
 const STREAM_ID: u32 = 1;
+
 /// The header before a message and the one before each further chunk of it.
 fn headers(csid: u8, timestamp: u32, kind: u8, stream_id: u32, length: usize) -> Head {
     let [e3, e2, e1, e0] = timestamp.to_be_bytes();
