@@ -67,7 +67,7 @@ METHOD = """\
 
 DWELL = """\
 How long packets stayed in the node, `lockgate_node_dwell_seconds` of `/metrics`, beside their delay as players saw it, of
-video and audio together. The metric's buckets end at 1, 2.5, 5, 7.5, 10, 15, 20, 30 and 50 ms, and are evened out in between;
+video and audio together. What lies between the ends of the metric's buckets, from 30 to 35 ms, say, is evened out;
 it counts a packet from being read to its write, while delay has the way to the node and to the player as well.
 """
 

@@ -10,9 +10,9 @@ use crate::gate::Source;
 use crate::timeline::Jump;
 
 /// From a packet's last byte read to its last byte written, and what a join or a mute takes.
-const SECONDS: [f64; 18] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
-    0.1, 0.25, 0.5, 1.0, 5.0,
+const SECONDS: [f64; 22] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.00375, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.03,
+    0.035, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 5.0,
 ];
 
 /// The metrics of one router.
