@@ -65,12 +65,13 @@ async function publish({ page, browser, args }) {
     await heard(screen, true);
     await other.getByRole('switch', { name: 'Sound of live/cam' }).click();
     const element = await screen.elementHandle();
-    await other.waitForFunction((video) => !video.muted, element);
+    const turned = await other.waitForFunction((video) => !video.muted, element);
+    const loud = await turned.jsonValue();
     const { items } = await api(args.url, 'players?app=live&name=cam');
 
     await page.getByRole('button', { name: 'Stop' }).click();
     await page.getByText('The preview shows here.').waitFor();
-    return { preview, watched, publisher: publisher.protocol, players: items.map(({ protocol }) => protocol) };
+    return { preview, watched, loud, publisher: publisher.protocol, players: items.map(({ protocol }) => protocol) };
 }
 
 /** Two pages in a channel, both with cameras. */

@@ -5,7 +5,8 @@
     webrtc.py publish URL VIDEO SECONDS PEM  a picture of bars and a tone
 
 VIDEO is the codec: H264, H265 or VP9. PEM is a file with a certificate and its key. The last line on
-stdout is JSON: what was seen or sent. stderr has the states of the connection as they come, and what libraries complain about.
+stdout is JSON: what was seen or sent. stderr has the states of the connection as they come, and what
+libraries complain about.
 """
 
 import hashlib

@@ -159,6 +159,7 @@ fn what_the_publish_page_sends_the_streams_page_shows_and_sounds() -> Result<()>
     let result = &seen.result;
     assert_eq!(result["publisher"], "whip");
     assert_eq!(result["players"], json!(["whep"]));
+    assert_eq!(result["loud"], true);
     ensure!(is_painted(&result["preview"]), "{result}");
     ensure!(is_painted(&result["watched"]), "{result}");
     assert_eq!(seen.errors, [] as [String; 0]);

@@ -111,7 +111,7 @@ fn the_node_is_asked_how_long_packets_stayed_in_it() -> Result<()> {
     let node = TestNode::start()?;
     let mut load = load(&node, Protocol::Rtmp, Protocol::Rtmp);
     load.api = Some(node.addresses().http);
-    // The node publishes its counts once a second.
+    // Long enough for the node to publish its counts, which it does ten times a second.
     let report = lockgate_loadgen::run(&load, |progress| {
         if progress.measuring && progress.fewest_frames >= 4 * FRAMES {
             ControlFlow::Break(())
